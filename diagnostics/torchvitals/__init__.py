@@ -1,0 +1,1 @@
+"""Vital signs for neural-network training."""
