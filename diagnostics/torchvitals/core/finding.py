@@ -1,0 +1,93 @@
+"""What diagnostics say, and what becomes of it over time."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from torchvitals.core.snapshot import encode
+
+
+class Severity(IntEnum):
+    """How bad it is. A healthy run has nothing above INFO."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to change: a sentence, and the Hydra overrides that do it in a sweep where there are any."""
+
+    text: str
+    overrides: tuple[str, ...] = ()
+
+
+Evidence = Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One judgement of one window."""
+
+    code: str
+    name: str
+    severity: Severity
+    where: tuple[str, ...]
+    """sites or parameters, worst first"""
+    since: int
+    """first step from which the evidence shows it"""
+    message: str
+    """one sentence with the numbers"""
+    cause: str
+    """why, in a few words"""
+    evidence: Evidence = field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """A finding followed through time, as it was when it was worst; `now` is what was found last."""
+
+    code: str
+    name: str
+    severity: Severity
+    where: tuple[str, ...]
+    onset: int
+    """first step that shows it"""
+    last_seen: int
+    """last step at which it was found"""
+    resolved: int | None = None
+    """step at which it had stayed away for long enough, or None while it lasts"""
+    message: str
+    cause: str
+    evidence: Evidence = field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()
+    explains: tuple[str, ...] = ()
+    """codes of the incidents that follow from this one"""
+    explained_by: str | None = None
+    """code of the incident that this one follows from; None for a root"""
+    now: str = ""
+    """the latest message"""
+
+    @classmethod
+    def opened(cls, finding: Finding, step: int) -> "Incident":
+        shared = {name: getattr(finding, name) for name in Finding.__dataclass_fields__ if name != "since"}
+        return cls(**shared, onset=finding.since, last_seen=step, now=finding.message)
+
+    def to_dict(self) -> dict[str, Any]:
+        evidence = {k: encode(v) if isinstance(v, float) else v for k, v in self.evidence.items()}
+        return {**asdict(self), "severity": self.severity.name, "evidence": evidence}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Incident":
+        return cls(
+            **{
+                **data,
+                "severity": Severity[data["severity"]],
+                "where": tuple(data["where"]),
+                "explains": tuple(data["explains"]),
+                "remedies": tuple(Remedy(r["text"], tuple(r["overrides"])) for r in data["remedies"]),
+            }
+        )

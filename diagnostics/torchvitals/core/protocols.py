@@ -1,0 +1,76 @@
+"""What a diagnostic and a reporter are: all that a plugin author has to know."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol, runtime_checkable
+
+from torchvitals.core.errors import FieldError
+from torchvitals.core.finding import Evidence, Finding, Incident, Remedy, Severity
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.summary import Summary
+from torchvitals.core.window import Window
+
+
+class Diagnostic(ABC):
+    """A pure judgement of a window.
+
+    Subclasses are frozen keyword-only dataclasses: their fields are the thresholds. `ranges` gives the closed interval
+    of each, which is checked when the object is built.
+    """
+
+    code: ClassVar[str]
+    """stable, such as "TV201"; plugins choose letters of their own"""
+    name: ClassVar[str]
+    """such as "vanishing-gradient"; the name it is registered under"""
+    needs: ClassVar[frozenset[str]]
+    """kinds of tables to measure; the engine measures the union over all diagnostics"""
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __post_init__(self) -> None:
+        for field, (low, high) in self.ranges.items():
+            if not low <= getattr(self, field) <= high:
+                raise FieldError(
+                    f"{type(self).__name__}.{field}", getattr(self, field), f"a number in [{low}, {high}]"
+                )
+
+    @abstractmethod
+    def diagnose(self, window: Window) -> Iterator[Finding]:
+        """Yield what is wrong with the window; nothing when all is well or too little was seen."""
+
+    def finding(
+        self,
+        severity: Severity,
+        *,
+        where: tuple[str, ...],
+        since: int,
+        message: str,
+        cause: str,
+        evidence: Evidence,
+        remedies: tuple[Remedy, ...] = (),
+    ) -> Finding:
+        """A finding signed with this diagnostic's code and name."""
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=severity,
+            where=where,
+            since=since,
+            message=message,
+            cause=cause,
+            evidence=evidence,
+            remedies=remedies,
+        )
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Speaks about a run. It decides nothing, returns nothing, and may fail without harm to the training."""
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """A step was measured (due steps have tables, the others only scalars)."""
+
+    def on_incident(self, incident: Incident) -> None:
+        """An incident was opened, became worse, or was resolved."""
+
+    def on_close(self, summary: Summary) -> None:
+        """The run is over. Called once, also after an exception in the training."""

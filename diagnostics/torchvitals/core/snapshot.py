@@ -1,0 +1,56 @@
+"""What was measured at one optimizer step, as plain numbers that survive a trip through JSON unchanged."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchvitals.core.tables import Table
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was measured at one optimizer step.
+
+    `scalars` holds named numbers (`loss`, `lr`, `gradient_norm`, ...; the loss may be nan or inf, for that is a
+    measurement), `labels` named words (`optimizer`, `dtype`, ...), `tables` one table per kind of measurement. A step
+    that was not due has scalars and labels only.
+    """
+
+    step: int
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    def __getitem__(self, kind: str) -> Table:
+        return self.tables[kind]
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.tables
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss over the micro-batches of the step, or None when nobody told it."""
+        return self.scalars.get("loss")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "scalars": {name: encode(value) for name, value in self.scalars.items()},
+            "labels": dict(self.labels),
+            "tables": {kind: table.to_dict() for kind, table in self.tables.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Snapshot":
+        return cls(
+            data["step"],
+            {name: float(value) for name, value in data["scalars"].items()},
+            dict(data["labels"]),
+            {kind: Table.from_dict(kind, table) for kind, table in data["tables"].items()},
+        )
+
+
+def encode(value: float) -> float | str:
+    """JSON knows no nan and no inf: they travel as the texts that `float` reads."""
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,42 @@
+"""What diagnostics judge: the recent past, and the first looks of the run to compare it with."""
+
+from dataclasses import dataclass, field
+
+from torchvitals.core.errors import FieldError
+from torchvitals.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Window:
+    """The last `size` snapshots, the last `size` of those with tables, and the first `head` of those with tables.
+
+    Its length is bounded whatever the run's. `add` gives a new window; a window never changes.
+    """
+
+    snapshots: tuple[Snapshot, ...] = ()
+    size: int = field(default=64, kw_only=True)
+    """snapshots of each sort that are kept; 1 or more"""
+    head: int = field(default=16, kw_only=True)
+    """first snapshots with tables, kept for the whole run; 1 or more"""
+
+    def __post_init__(self) -> None:
+        for name in ("size", "head"):
+            if getattr(self, name) < 1:
+                raise FieldError(name, getattr(self, name), "a whole number from 1")
+
+    def __len__(self) -> int:
+        return len(self.snapshots)
+
+    @property
+    def latest(self) -> Snapshot:
+        return self.snapshots[-1]
+
+    def add(self, snapshot: Snapshot) -> "Window":
+        snapshots = (*self.snapshots, snapshot)
+        measured = [s.step for s in snapshots if s.tables]
+        kept = {*measured[: self.head], *measured[-self.size :], *(s.step for s in snapshots[-self.size :])}
+        return Window(tuple(s for s in snapshots if s.step in kept), size=self.size, head=self.head)
+
+    def looks(self, *kinds: str) -> tuple[Snapshot, ...]:
+        """The snapshots that hold a table of each of these kinds, oldest first."""
+        return tuple(s for s in self.snapshots if all(kind in s.tables for kind in kinds))
