@@ -11,6 +11,11 @@ from torchvitals.core.errors import FieldError
 Bits = np.ndarray
 """One boolean per unit, shape (units,)."""
 
+ROWS = 2**20
+"""Samples that a batch may hold for `first_bad` to tell batches apart."""
+NONE_BAD = float(2**53)
+"""`first_bad` of a tensor that is finite."""
+
 
 def _same(ours: Any, _theirs: Any) -> Any:
     return ours
@@ -25,7 +30,8 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "positions": np.add,  # sample positions (batch x time x space) at which each unit was looked at
     # extremes
     "abs_max": np.maximum,  # over the finite entries
-    "max_row": np.maximum,  # last sample of the batch that holds a non-finite entry; -1 without one
+    "limit": np.maximum,  # largest finite number of the tensor's dtype
+    "first_bad": np.minimum,  # first sample with a non-finite entry, as batch * ROWS + row; NONE_BAD without one
     "rows": np.maximum,  # units of a weight matrix
     "symmetric_rows": np.maximum,  # of these, how many are twins of their neighbour in weight and gradient
     # one boolean per unit

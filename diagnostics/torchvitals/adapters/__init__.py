@@ -1,0 +1,1 @@
+"""Translate a framework's events into the engine's moments; they decide nothing."""

@@ -1,0 +1,127 @@
+"""The adapter for a training loop of one's own: `torchvitals.watch`."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchvitals.core.errors import TrainingStopped
+from torchvitals.core.finding import Incident, Severity
+from torchvitals.core.protocols import Diagnostic, Reporter
+from torchvitals.core.summary import Coverage, Summary, Verdict
+from torchvitals.monitor import Monitor
+from torchvitals.reporters.console import ConsoleReporter
+from torchvitals.reporters.text import render
+from torchvitals.schedule import Schedule
+
+
+class Vitals:
+    """A running watch over one training loop; made by `watch`."""
+
+    def __init__(self, monitor: Monitor, optimizers: tuple[Optimizer, ...]) -> None:
+        self._monitor = monitor
+        self._has_optimizer = bool(optimizers)
+        self._stepped = False
+        self._handles = [o.register_step_pre_hook(self._before_update) for o in optimizers]
+        self._handles += [o.register_step_post_hook(self._after_update) for o in optimizers]
+
+    def step(self, loss: Tensor | float | None = None) -> None:
+        """Tell that an iteration is over: once per iteration, after the optimizer.
+
+        An iteration in which no optimizer stepped is a micro-batch of the step to come. Raises `TrainingStopped` where
+        `stop_on` was given and is reached.
+        """
+        self._monitor.micro_step(loss)
+        if self._has_optimizer and not self._stepped:
+            return
+        if not self._monitor.gradients_seen:
+            self._monitor.gradients_ready(clipped="unknown")
+        self._stepped = False
+        self._monitor.step_done()
+        if (reason := self._monitor.stop_reason) is not None:
+            raise TrainingStopped(f"Stopped as asked by stop_on: {reason}")
+
+    def gradients_ready(self) -> None:
+        """Let the gradients be read now, before they are clipped; without this call they are read in the optimizer."""
+        self._monitor.gradients_ready()
+
+    def close(self) -> None:
+        """Stop watching; calling it again does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        self._monitor.close()
+
+    def report(self) -> str:
+        """The run so far as text: verdict, incidents with evidence and remedies, coverage and cost."""
+        return render(self.summary)
+
+    @property
+    def summary(self) -> Summary:
+        """The run so far as one object."""
+        return self._monitor.summary
+
+    @property
+    def incidents(self) -> list[Incident]:
+        """Worst first, each root followed by what it explains."""
+        return list(self.summary.incidents)
+
+    @property
+    def verdict(self) -> Verdict:
+        """"healthy", "suspect", "ill" or "no data"."""
+        return self.summary.verdict
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was looked at, and what could not be seen."""
+        return self.summary.coverage
+
+    def __enter__(self) -> "Vitals":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
+        if not self._monitor.gradients_seen or self._stepped:
+            self._monitor.gradients_ready(optimizer, clipped="unknown")
+        self._monitor.before_update()
+
+    def _after_update(self, *_: Any) -> None:
+        self._stepped = True
+        self._monitor.after_update()
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    *,
+    diagnostics: Iterable[str | Diagnostic] | None = None,
+    reporters: Iterable[str | Reporter] | None = None,
+    schedule: Schedule | None = None,
+    strict: bool = False,
+    stop_on: Severity | str | None = None,
+) -> Vitals:
+    """Watch the training of a model from inside; use it as a context manager, or call `close` at the end.
+
+    `diagnostics` are names or built diagnostics, all that are installed when None. `reporters` are told while the
+    training runs; None means the console. With `strict` a mistake in a diagnostic, probe or reporter raises instead of
+    being reported as TV001. With `stop_on` an incident of that severity ends the training by `TrainingStopped`.
+
+    Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not installed and
+    `FieldError` for any other value that cannot be.
+    """
+    optimizers = () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    monitor = Monitor(
+        model,
+        optimizers,
+        diagnostics=diagnostics,
+        reporters=(ConsoleReporter(),) if reporters is None else reporters,
+        schedule=schedule,
+        strict=strict,
+        stop_on=stop_on,
+    )
+    return Vitals(monitor, optimizers)

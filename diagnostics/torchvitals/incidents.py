@@ -1,0 +1,55 @@
+"""Turns the findings of successive windows into incidents with an onset and an end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from torchvitals.causes import attribute
+from torchvitals.core.finding import Finding, Incident
+
+PATIENCE = 3
+"""Looks without the finding after which an incident counts as resolved: hysteresis against flicker."""
+
+
+@dataclass
+class IncidentBook:
+    """All incidents of a run; one per code, since one diagnostic's findings are one event seen many times."""
+
+    _open: dict[str, Incident] = field(default_factory=dict)
+    _missed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """Worst root first, each root followed by what it explains."""
+        return attribute(self._open.values())
+
+    def follow(self, findings: Iterable[Finding], step: int, *, looked: bool) -> list[Incident]:
+        """Take in what was found at `step` and return the incidents that opened, became worse or ended.
+
+        A step that was not looked at closely (`looked` is False) can open an incident but not resolve one.
+        """
+        before = {i.code: i for i in self.incidents}
+        seen = set()
+        for finding in findings:
+            seen.add(finding.code)
+            self._missed[finding.code] = 0
+            self._open[finding.code] = _updated(self._open.get(finding.code), finding, step)
+        for code, incident in self._open.items():
+            if looked and code not in seen and incident.resolved is None:
+                self._missed[code] = self._missed.get(code, 0) + 1
+                if self._missed[code] >= PATIENCE:
+                    self._open[code] = replace(incident, resolved=step)
+        return [i for i in self.incidents if _news(before.get(i.code), i)]
+
+
+def _updated(incident: Incident | None, finding: Finding, step: int) -> Incident:
+    """The incident as it was at its worst; where it is as bad as ever, what was said first stands."""
+    if incident is None:
+        return Incident.opened(finding, step)
+    if finding.severity > incident.severity:
+        worse = Incident.opened(finding, step)
+        return replace(worse, onset=min(incident.onset, finding.since))
+    return replace(incident, last_seen=step, resolved=None, now=finding.message)
+
+
+def _news(before: Incident | None, now: Incident) -> bool:
+    return before is None or now.severity > before.severity or (before.resolved is None) != (now.resolved is None)

@@ -1,0 +1,304 @@
+"""The engine: due? -> probes -> snapshot -> window -> diagnostics -> incidents -> reporters.
+
+A step as the engine sees it (adapters translate a framework's events into these calls):
+
+    begin(batch) -> [forward, backward] -> micro_step(loss)         once per micro-batch
+    gradients_ready() -> [clip] -> before_update() -> [optimizer] -> after_update() -> step_done()
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchvitals import registry
+from torchvitals.core.errors import FieldError
+from torchvitals.core.finding import Finding, Incident, Severity
+from torchvitals.core.protocols import Diagnostic, Reporter
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.summary import Cost, Coverage, Summary, verdict_of
+from torchvitals.core.tables import Table
+from torchvitals.core.window import Window
+from torchvitals.incidents import IncidentBook
+from torchvitals.probes.base import Probe
+from torchvitals.probes.measurement import Readback
+from torchvitals.probes.subject import Subject
+from torchvitals.schedule import Schedule
+
+ALWAYS = frozenset({"gradient", "input", "output"})
+"""Kinds that are looked at in every step, cheaply; the rest only in due steps."""
+ARMED_STEPS = 3
+"""Steps that are due whatever the schedule says after something non-finite was seen."""
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A step whose numbers may still be on their way from the device."""
+
+    step: int
+    due: bool
+    scalars: Mapping[str, float]
+    labels: Mapping[str, str]
+    readback: Readback
+
+
+class Monitor:
+    """Watches one training. Everything it does is guarded: a failing part is switched off and reported as TV001."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Iterable[Optimizer] = (),
+        *,
+        diagnostics: Iterable[str | Diagnostic] | None = None,
+        reporters: Iterable[str | Reporter] = (),
+        schedule: Schedule | None = None,
+        strict: bool = False,
+        stop_on: Severity | str | None = None,
+    ) -> None:
+        self.subject = Subject(model, optimizers)
+        self.step = 0
+        self._diagnostics = list(registry.resolve(diagnostics))
+        self._reporters = list(registry.choose("reporter", reporters))
+        self._schedule = schedule or Schedule()
+        self._strict = strict
+        self._stop_on = severity_of(stop_on)
+        self._window = Window()
+        self._book = IncidentBook()
+        self._failed: list[Finding] = []
+        self._queue: deque[_Pending] = deque()
+        self._losses: list[Tensor | float] = []
+        self._measured: dict[str, int] = {}
+        self._looks = self._iteration = 0
+        self._armed_until = -1
+        self._ready = self._due = self._closed = False
+        self._clipped = "unknown"
+        self._began = self._ended = time.perf_counter()
+        self._probes = self._start_probes()
+        self._open_step()
+
+    # -- moments of a step ---------------------------------------------------------------------------------------
+
+    def begin(self, batch: Any = None) -> None:
+        """A micro-batch is about to go through the model; `batch` where the adapter knows it."""
+        if batch is not None:
+            self._each("begin", batch, self._iteration)
+
+    def micro_step(self, loss: Tensor | float | None) -> None:
+        """A micro-batch has been backpropagated."""
+        with self.subject.clock:
+            if loss is not None:
+                self._losses.append(loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss))
+            self._iteration += 1
+            self._each("begin", None, self._iteration)
+
+    def gradients_ready(self, optimizer: Optimizer | None = None, *, clipped: str = "no") -> None:
+        """Gradients are what `optimizer` (None: all of them) will consume, but for clipping."""
+        with self.subject.clock:
+            self._ready, self._clipped = True, clipped
+            self.subject.focus(optimizer)
+            self._each("gradients_ready", due=self._due)
+
+    def before_update(self) -> None:
+        if self._due:
+            with self.subject.clock:
+                self._each("before_update")
+
+    def after_update(self) -> None:
+        if self._due:
+            with self.subject.clock:
+                self._each("after_update")
+
+    @property
+    def gradients_seen(self) -> bool:
+        """Whether `gradients_ready` was called in this step."""
+        return self._ready
+
+    def step_done(self) -> None:
+        """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived."""
+        with self.subject.clock:
+            self._queue.append(self._measure())
+            if self._due:
+                self._each("disarm")
+            self.step += 1
+            self._ended = time.perf_counter()
+            self._open_step()
+            self._drain(wait=False)
+
+    def close(self) -> None:
+        """Take in what is still on its way, tell the reporters, and leave no trace on model and optimizers."""
+        if self._closed:
+            return
+        self._closed = True
+        with self.subject.clock:
+            self._drain(wait=True)
+            self._each("close")
+        for reporter in tuple(self._reporters):
+            with self._guard(reporter, self._reporters):
+                reporter.on_close(self.summary)
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def summary(self) -> Summary:
+        """The run so far."""
+        incidents = self._book.incidents
+        return Summary(
+            verdict=verdict_of(incidents, looks=self._looks),
+            incidents=incidents,
+            coverage=Coverage(steps=self.step, looks=self._looks, measured=dict(self._measured), blind=self._blind()),
+            cost=Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began),
+        )
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why `stop_on` asks for the end of the training, or None."""
+        if self._stop_on is None:
+            return None
+        reached = [i for i in self._book.incidents if i.severity >= self._stop_on and i.resolved is None]
+        return f"{reached[0].code} {reached[0].name}: {reached[0].message}" if reached else None
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _start_probes(self) -> list[Probe]:
+        wanted = ALWAYS.union(*(d.needs for d in self._diagnostics))
+        probes = [registry.load("probe", name)() for name in registry.installed("probe")]
+        missing = wanted.difference(*(p.provides for p in probes))
+        if missing:
+            known = sorted(set().union(*(p.provides for p in probes)))
+            raise FieldError("needs", sorted(missing), f"kinds that an installed probe provides: {', '.join(known)}")
+        chosen = [probe for probe in probes if probe.provides & wanted]
+        for probe in chosen:
+            probe.start(self.subject, frozenset(probe.provides & wanted))
+        return chosen
+
+    def _open_step(self) -> None:
+        self._ready = False
+        self._losses.clear()
+        self._due = self._schedule.due(self.step) or self.step <= self._armed_until
+        if self._due:
+            self.subject.refresh()
+            self._each("arm")
+
+    def _each(self, moment: str, *args: Any, **kwargs: Any) -> None:
+        """Call one moment of all probes: of those that take part in every step, or of all in due ones."""
+        for probe in tuple(self._probes):
+            if self._due or probe.always or moment == "close":
+                with self._guard(probe, self._probes):
+                    getattr(probe, moment)(*args, **kwargs)
+
+    def _measure(self) -> _Pending:
+        measurements = []
+        for probe in tuple(self._probes):
+            if self._due or probe.always:
+                with self._guard(probe, self._probes):
+                    measurements.extend(probe.collect())
+        tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
+        numbers = [loss for loss in self._losses if not isinstance(loss, Tensor)]
+        scalars = {**self.subject.scalars(), "iteration": float(self._iteration)}
+        if numbers:
+            scalars["loss"] = sum(numbers) / len(numbers)
+        on_device = {"loss": sum(tensors[1:], tensors[0]) / len(tensors)} if tensors else {}
+        labels = {**self.subject.labels(), "clipped": self._clipped}
+        return _Pending(self.step, self._due, scalars, labels, Readback(measurements, on_device))
+
+    def _drain(self, *, wait: bool) -> None:
+        while self._queue and (wait or self._queue[0].readback.ready()):
+            self._take_in(self._queue.popleft())
+
+    def _take_in(self, pending: _Pending) -> None:
+        tables, scalars = pending.readback.read()
+        scalars = {**pending.scalars, **scalars}
+        if "gradient" in tables and len(tables["gradient"]):
+            scalars["gradient_norm"] = float(tables["gradient"]["sum_sq"].sum() ** 0.5)
+        bad = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
+        if pending.due:
+            self._looks += 1
+            self._measured |= {kind: len(table) for kind, table in tables.items()}
+        if bad:
+            self._armed_until = self.step + ARMED_STEPS
+        snapshot = Snapshot(pending.step, scalars, pending.labels, tables if pending.due else bad)
+        self._window = self._window.add(snapshot)
+        self._judge(snapshot, looked=pending.due)
+
+    def _judge(self, snapshot: Snapshot, *, looked: bool) -> None:
+        findings = self._failed
+        self._failed = []
+        if looked or snapshot.tables or not _finite(snapshot.loss):
+            for diagnostic in tuple(self._diagnostics):
+                with self._guard(diagnostic, self._diagnostics):
+                    findings.extend(diagnostic.diagnose(self._window))
+        news = self._book.follow(findings, snapshot.step, looked=looked)
+        for reporter in tuple(self._reporters):
+            with self._guard(reporter, self._reporters):
+                reporter.on_snapshot(snapshot)
+                for incident in news:
+                    reporter.on_incident(incident)
+
+    @contextmanager
+    def _guard(self, part: Any, parts: list[Any]) -> Iterator[None]:
+        """Switch `part` off when it raises: a monitor's mistake must never cost a training."""
+        try:
+            yield
+        except Exception as error:
+            if self._strict:
+                raise
+            if part in parts:
+                parts.remove(part)
+            self._failed.append(_failure(part, error, self.step))
+
+    def _blind(self) -> tuple[str, ...]:
+        sentences = [s for probe in self._probes for s in probe.blind()] if self._looks else []
+        failures = [i.message for i in self._book.incidents if i.code == "TV001"]
+        failures += [finding.message for finding in self._failed]
+        return tuple(dict.fromkeys([*sentences, *failures]))
+
+
+def judge(snapshots: Iterable[Snapshot], diagnostics: Iterable[Diagnostic]) -> Summary:
+    """Judge recorded snapshots, perhaps under other thresholds than those of the run."""
+    window, book, looks = Window(), IncidentBook(), 0
+    chosen = tuple(diagnostics)
+    for snapshot in snapshots:
+        window = window.add(snapshot)
+        looks += bool(snapshot.tables)
+        findings = [f for d in chosen for f in d.diagnose(window)] if snapshot.tables else []
+        book.follow(findings, snapshot.step, looked=bool(snapshot.tables))
+    steps = window.latest.step + 1 if len(window) else 0
+    incidents: tuple[Incident, ...] = book.incidents
+    coverage = Coverage(steps=steps, looks=looks)
+    return Summary(verdict=verdict_of(incidents, looks=looks), incidents=incidents, coverage=coverage)
+
+
+def severity_of(value: Severity | str | None) -> Severity | None:
+    """A severity given as such or by name in any case."""
+    if value is None or isinstance(value, Severity):
+        return value
+    if isinstance(value, str) and value.upper() in Severity.__members__:
+        return Severity[value.upper()]
+    raise FieldError("stop_on", value, f"None, or one of {', '.join(Severity.__members__)}")
+
+
+def _finite(loss: float | None) -> bool:
+    return loss is None or abs(loss) < float("inf")
+
+
+def _holds_nonfinite(table: Table) -> bool:
+    return "nonfinite" in table.columns and bool(table["nonfinite"].any())
+
+
+def _failure(part: Any, error: Exception, step: int) -> Finding:
+    what = getattr(part, "name", type(part).__name__)
+    return Finding(
+        code="TV001",
+        name="diagnostic-failed",
+        severity=Severity.INFO,
+        where=(str(what),),
+        since=step,
+        message=f"{what} raised {type(error).__name__}: {error}. It is switched off from step {step} on.",
+        cause="a mistake in torchvitals or in a plugin, not in the training",
+    )

@@ -1,0 +1,1 @@
+"""The only rooms that touch tensors: they measure on the device and hand over numbers."""

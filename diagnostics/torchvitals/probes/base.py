@@ -1,0 +1,58 @@
+"""What a probe is: the moments of a training step that it may use, and what it hands over at the end of it."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from torchvitals.probes.measurement import Measurement
+from torchvitals.probes.subject import Subject
+
+
+class Probe:
+    """Measures kinds of tables. The engine calls these moments, in this order, at every step:
+
+        arm (due steps only) -> [begin -> forward and backward of the user] per micro-batch
+        -> gradients_ready -> before_update -> [optimizer] -> after_update -> collect -> disarm (due steps only)
+
+    Nothing here may change the training, draw random numbers, or wait for a device.
+    """
+
+    name: ClassVar[str]
+    provides: ClassVar[frozenset[str]]
+    """kinds of tables that it can measure"""
+    always: ClassVar[bool] = False
+    """takes part in every step, cheaply, and not only in due ones"""
+
+    def start(self, subject: Subject, wanted: frozenset[str]) -> None:
+        """Training is about to begin; measure only the `wanted` kinds."""
+        self.subject = subject
+        self.wanted = wanted
+
+    def arm(self) -> None:
+        """The coming step is due."""
+
+    def begin(self, batch: Any, index: int) -> None:
+        """Iteration `index` begins with that batch, where the adapter knows it."""
+
+    def gradients_ready(self, *, due: bool) -> None:
+        """Gradients are what the optimizer will consume."""
+
+    def before_update(self) -> None:
+        """The optimizer is about to change the parameters of a due step."""
+
+    def after_update(self) -> None:
+        """The optimizer has changed the parameters of a due step."""
+
+    def collect(self) -> Iterable[Measurement]:
+        """What was measured since the last call; forget it."""
+        return ()
+
+    def disarm(self) -> None:
+        """The due step is over: leave no hook behind."""
+
+    def blind(self) -> Iterable[str]:
+        """One sentence for each thing that could not be observed so far, and why."""
+        return ()
+
+    def close(self) -> None:
+        """Leave no trace."""
+        self.disarm()

@@ -1,0 +1,87 @@
+"""Reductions of one tensor to a few numbers, without waiting for a device and without disturbing anything."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchvitals.core.tables import NONE_BAD, ROWS
+
+STATISTICS = ("nonfinite", "sum", "sum_sq", "abs_max")
+"""Order of the numbers that `summarise` returns."""
+
+
+def dense(x: Tensor) -> Tensor:
+    """The stored real numbers of a tensor that may be sparse or complex, outside of autograd."""
+    x = x.detach()
+    if x.is_sparse:
+        x = x.coalesce().values()
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def summarise(x: Tensor) -> Tensor:
+    """`STATISTICS` of a tensor of any shape and floating dtype: shape (4,), float64, on the device of `x`.
+
+    On the CPU three cheap passes suffice as long as everything is finite, and looking at the result costs no
+    synchronisation. Elsewhere all passes run unconditionally, because branching would wait for the device.
+    """
+    x = dense(x)
+    if x.numel() == 0:
+        return x.new_zeros(4, dtype=torch.float64)
+    if x.device.type != "cpu":
+        return _summarise_masked(x)
+    wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else None
+    norm = host(torch.linalg.vector_norm(x, dtype=wide))
+    total = host(x.sum(dtype=wide))
+    if not (math.isfinite(norm) and math.isfinite(total)):
+        return _summarise_masked(x)
+    low, high = torch.aminmax(x)
+    return torch.tensor([0.0, total, norm * norm, max(-host(low), host(high))], dtype=torch.float64)
+
+
+def _summarise_masked(x: Tensor) -> Tensor:
+    bad = (~torch.isfinite(x)).sum(dtype=torch.float64)
+    clean = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = torch.aminmax(clean)
+    norm = torch.linalg.vector_norm(clean, dtype=torch.float64)
+    extreme = torch.maximum(-low, high).double()
+    return torch.stack([bad, clean.sum(dtype=torch.float64), norm * norm, extreme])
+
+
+def first_bad(x: Tensor, batch: int) -> Tensor:
+    """First sample (index along dimension 0) with a non-finite entry, as `batch * ROWS + row`: shape (1,), float64."""
+    x = dense(x)
+    if x.device.type == "cpu" and math.isfinite(host(x.sum())):
+        return torch.tensor([NONE_BAD], dtype=torch.float64)
+    bad = ~torch.isfinite(x.reshape(x.shape[0] if x.ndim else 1, -1)).all(1)
+    place = batch * ROWS + bad.to(torch.uint8).argmax().double()
+    return torch.where(bad.any(), place, NONE_BAD).reshape(1)
+
+
+def host(x: Tensor) -> float:
+    """The value of a one-element CPU tensor, read from memory: no device is involved, so nothing waits."""
+    return float(x.float().numpy() if x.dtype is torch.bfloat16 else x.numpy())
+
+
+def limit(x: Tensor) -> float:
+    """Largest finite number of the tensor's dtype."""
+    return torch.finfo(x.dtype).max
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The floating tensors inside whatever modules take and give: tensors, sequences, mappings, dataclasses."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() or value.is_complex():
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            yield from tensors(getattr(value, item.name))

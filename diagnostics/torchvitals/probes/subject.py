@@ -1,0 +1,88 @@
+"""What is watched: the model's parameters and modules under names that people recognise, and its optimizers."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchvitals.core.errors import NothingToWatch
+from torchvitals.probes.clock import Clock
+
+
+class Subject:
+    """A model with the optimizers that train it."""
+
+    def __init__(self, model: nn.Module, optimizers: Iterable[Optimizer] = ()) -> None:
+        self.model = model
+        self.optimizers = tuple(optimizers)
+        self.parameters: tuple[tuple[str, nn.Parameter], ...] = ()
+        self.clock = Clock()
+        self._order: dict[str, int] = {}
+        self._focus: set[int] | None = None
+        self.refresh()
+        if not self.parameters:
+            raise NothingToWatch(f"{type(model).__name__} has no parameters, so there is no training to watch.")
+
+    def refresh(self) -> None:
+        """Look again: layers may have been added, frozen or replaced. Parameters come in execution order if known."""
+        named = list(self.model.named_parameters())
+        if self._order:
+            last = len(self._order)
+            named.sort(key=lambda item: self._order.get(item[0].rpartition(".")[0], last))
+        self.parameters = tuple(named)
+
+    def executed(self, paths: Iterable[str]) -> None:
+        """Learn the execution order of modules from a traced forward pass."""
+        for path in paths:
+            self._order.setdefault(path, len(self._order))
+
+    def focus(self, optimizer: Optimizer | None) -> None:
+        """Let `gradients` give those of one optimizer: the others' may be stale, or still to come."""
+        groups = optimizer.param_groups if optimizer is not None else ()
+        self._focus = {id(p) for group in groups for p in group["params"]} or None
+
+    def gradients(self) -> list[tuple[str, nn.Parameter, Tensor]]:
+        """Trainable parameters in focus that have a gradient now."""
+        return [
+            (name, p, p.grad)
+            for name, p in self.parameters
+            if p.grad is not None and p.requires_grad and (self._focus is None or id(p) in self._focus)
+        ]
+
+    def modules(self) -> list[tuple[str, nn.Module]]:
+        """Modules by path, root first, without the inside of compiled modules: hooks there would break the graph."""
+        found: list[tuple[str, nn.Module]] = []
+        hidden: set[int] = set()
+        for path, module in self.model.named_modules():
+            if id(module) in hidden:
+                continue
+            found.append((path, module))
+            if is_compiled(module):
+                hidden.update(id(inner) for inner in module.modules() if inner is not module)
+        return found
+
+    def labels(self) -> dict[str, str]:
+        """What the optimizers are called, such as "Adam" or "SGD+Adam"."""
+        names = dict.fromkeys(type(optimizer).__name__ for optimizer in self.optimizers)
+        return {"optimizer": "+".join(names)} if names else {}
+
+    def scalars(self) -> dict[str, float]:
+        """Largest learning rate over the parameter groups and, where optimizers have one, the smallest eps."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        rates = [rate for group in groups if (rate := _number(group.get("lr"))) is not None]
+        eps = [group["eps"] for group in groups if isinstance(group.get("eps"), float)]
+        return ({"lr": max(rates)} if rates else {}) | ({"eps": min(eps)} if eps else {})
+
+
+def _number(value: object) -> float | None:
+    """A learning rate as a number; one kept in a tensor on a device is left alone, since reading it would wait."""
+    if isinstance(value, Tensor):
+        return float(value.numpy()) if value.device.type == "cpu" else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether calling the module runs `torch.compile`d or scripted code, which hooks cannot look into."""
+    compiled = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
+    return compiled or isinstance(module, torch.jit.ScriptModule)

@@ -1,0 +1,84 @@
+"""Finds diagnostics, probes and reporters by their entry points: the built-in ones come in by the same door."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from torchvitals.core.errors import FieldError, NameTaken, TorchvitalsError, UnknownName
+from torchvitals.core.protocols import Diagnostic
+
+
+class BrokenPlugin(TorchvitalsError):
+    """An installed entry point does not load or is not what its group promises."""
+
+
+def installed(noun: str) -> dict[str, EntryPoint]:
+    """Entry points of the group `torchvitals.<noun>s` by name. Raises `NameTaken` where two packages share one."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"torchvitals.{noun}s"):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise NameTaken(noun, point.name, (_owner(other), _owner(point)))
+    return found
+
+
+def load(noun: str, name: str) -> Any:
+    """What is registered under that name. Raises `UnknownName` or `BrokenPlugin`."""
+    points = installed(noun)
+    if name not in points:
+        raise UnknownName(noun, name, points)
+    try:
+        return points[name].load()
+    except Exception as error:
+        raise BrokenPlugin(f"The {noun} {name!r} of {_owner(points[name])} does not load: {error!r}") from error
+
+
+def diagnostics() -> dict[str, type[Diagnostic]]:
+    """Every installed diagnostic by name, in the order of their codes."""
+    found = {name: _checked(name, load("diagnostic", name)) for name in installed("diagnostic")}
+    return dict(sorted(found.items(), key=lambda item: item[1].code))
+
+
+def resolve(wanted: Iterable[str | Diagnostic] | None) -> tuple[Diagnostic, ...]:
+    """Diagnostics ready to use: built with their defaults where only the name was given; None means all."""
+    if wanted is None:
+        return tuple(cls() for cls in diagnostics().values())
+    if isinstance(wanted, str):
+        raise FieldError("diagnostics", wanted, f"a list, such as [{wanted!r}]")
+    built = [_checked(item, load("diagnostic", item))() if isinstance(item, str) else item for item in wanted]
+    for item in built:
+        if not isinstance(item, Diagnostic):
+            raise FieldError("diagnostics", item, "names of diagnostics, or diagnostics built from their class")
+    return tuple(built)
+
+
+def choose(noun: str, wanted: Iterable[Any]) -> tuple[Any, ...]:
+    """Probes or reporters, where those given by name are loaded and built."""
+    return tuple(load(noun, item)() if isinstance(item, str) else item for item in wanted)
+
+
+def _checked(name: str, cls: Any) -> type[Diagnostic]:
+    if not (isinstance(cls, type) and issubclass(cls, Diagnostic)):
+        raise BrokenPlugin(f"The diagnostic {name!r} is {cls!r}, not a subclass of torchvitals.Diagnostic.")
+    missing = [field for field in ("code", "name", "needs") if not hasattr(cls, field)]
+    if missing:
+        raise BrokenPlugin(f"The diagnostic {name!r} ({cls.__qualname__}) does not say its {', '.join(missing)}.")
+    return cls
+
+
+def _owner(point: EntryPoint) -> str:
+    return f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})"
+
+
+KINDS: Mapping[str, str] = {
+    "input": "what goes into the model",
+    "output": "what comes out of it",
+    "activation": "the output of every site",
+    "activation_gradient": "the gradient of the loss by that output",
+    "silence": "which units of an activation passed a gradient",
+    "gradient": "the gradients that the optimizer consumes",
+    "parameter": "the parameters that the forward pass used",
+    "update": "what the optimizer changed",
+    "symmetry": "units that are twins in weight and gradient",
+}
+"""Kinds of tables that the built-in probes measure."""

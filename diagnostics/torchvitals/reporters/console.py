@@ -1,0 +1,105 @@
+"""Speaks in the terminal while the training runs; without it one would learn of an illness only at the end."""
+
+import sys
+from collections import Counter
+from typing import TextIO
+
+from torchvitals.core.finding import Incident, Severity
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.summary import Summary
+from torchvitals.reporters.text import render, verdict
+from torchvitals.reporters.words import block, clean, headline, price, times
+
+STYLES = {
+    r"\bCRITICAL\b": "bold red",
+    r"\bWARNING\b": "bold yellow",
+    r"\bINFO\b": "cyan",
+    r"(?m)^torchvitals\b.*": "bold",
+    r"\bresolved\b": "green",
+}
+
+
+class ConsoleReporter:
+    """Prints an incident when it opens, worsens or is resolved, and the report at the end.
+
+    A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before the
+    report, and nothing that is only INFO. Colours need a terminal and rich; without them the text is the same.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, most: int = 3) -> None:
+        self._stream = stream
+        self._most = most
+        self._printed: Counter[str] = Counter()
+        self._known: dict[tuple[str, int], Severity] = {}
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Numbers of single steps are not for the terminal."""
+
+    def on_incident(self, incident: Incident) -> None:
+        if incident.severity == Severity.INFO or self._printed[incident.code] > self._most:
+            return
+        self._printed[incident.code] += 1
+        if self._printed[incident.code] > self._most:
+            self._print(f"torchvitals: more of {incident.code} will be in the report")
+            return
+        self._print("\n".join(_compact(incident, news=self._news(incident))))
+
+    def on_close(self, summary: Summary) -> None:
+        if any(incident.severity > Severity.INFO for incident in summary.incidents):
+            self._print(f"\n{render(summary)}\n")
+        elif summary.verdict == "no data":
+            self._print(render(summary))
+        else:
+            self._print(_closing(summary))
+
+    def _news(self, incident: Incident) -> str:
+        key = (incident.code, incident.onset)
+        before, self._known[key] = self._known.get(key), incident.severity
+        if incident.resolved is not None:
+            return "resolved"
+        return "worse" if before is not None and incident.severity > before else ""
+
+    def _print(self, text: str) -> None:
+        stream = self._stream or sys.stderr
+        if stream is None:  # a windowed process has no terminal
+            return
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "replace").decode(encoding)
+        if not (stream.isatty() and _print_in_colour(text, stream)):
+            print(text, file=stream, flush=True)
+
+
+def _compact(incident: Incident, *, news: str) -> list[str]:
+    """A few lines: what it is, and for a root also why and what to do first."""
+    label = f"torchvitals: {news} " if news else "torchvitals: "
+    lines = [label + f"{headline(incident)}, {times(incident)}"]
+    if news == "resolved":
+        return lines
+    if incident.explained_by is not None:
+        return [f"{lines[0]}, follows from {clean(incident.explained_by)}"]
+    lines += block("what", incident.now or incident.message) + block("why", incident.cause)
+    for remedy in incident.remedies[:1]:
+        lines += block("do", remedy.text)
+        if remedy.overrides:
+            lines += block("", " ".join(remedy.overrides), text_at=12)
+    return lines
+
+
+def _closing(summary: Summary) -> str:
+    coverage = summary.coverage
+    blind = f", {len(coverage.blind)} blind spots" if coverage.blind else ""
+    return f"{verdict(summary)} ({coverage.looks} looks in {coverage.steps} steps{blind}; cost {price(summary.cost)})"
+
+
+def _print_in_colour(text: str, stream: TextIO) -> bool:
+    """Print through rich; False when it is not installed. `Text` is never parsed, so names cannot act as markup."""
+    try:
+        from rich.console import Console
+        from rich.text import Text
+    except ImportError:
+        return False
+    styled = Text(text)
+    for pattern, style in STYLES.items():
+        styled.highlight_regex(pattern, style)
+    Console(file=stream, highlight=False, soft_wrap=True).print(styled)
+    return True
