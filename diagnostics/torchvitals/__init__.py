@@ -1,13 +1,13 @@
 """Vital signs for neural-network training: what is wrong, where, since when, why, and what to do.
 
-    with torchvitals.watch(model, optimizer) as vitals:
-        for x, y in loader:
-            loss = loss_fn(model(x), y)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            vitals.step(loss)
-    print(vitals.report())
+with torchvitals.watch(model, optimizer) as vitals:
+    for x, y in loader:
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        vitals.step(loss)
+print(vitals.report())
 """
 
 from torchvitals.adapters.loop import Vitals, watch

@@ -8,7 +8,9 @@ from torchvitals.core.finding import Incident, Severity
 EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV301": frozenset({"TV101", "TV201", "TV202"}),  # twins learn nothing of their own, or nothing at all
     "TV203": frozenset({"TV101", "TV201", "TV202"}),  # whatever is seen after the first NaN follows from it
-    "TV202": frozenset({"TV101", "TV203", "TV201"}),  # growing gradients throw weights until units die or overflow
+    "TV202": frozenset(
+        {"TV101", "TV203", "TV201"}
+    ),  # growing gradients throw weights until units die or overflow
     "TV101": frozenset({"TV201"}),  # a silent layer lets no gradient through
 }
 """Codes that each code can be the reason for; cycles are broken by the onset."""
@@ -27,7 +29,9 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
         if reason is not None:
             parent[child.code] = parent.get(reason, reason)
     told = [
-        replace(i, explained_by=parent.get(i.code), explains=tuple(c for c, r in parent.items() if r == i.code))
+        replace(
+            i, explained_by=parent.get(i.code), explains=tuple(c for c, r in parent.items() if r == i.code)
+        )
         for i in found
     ]
     roots = sorted((i for i in told if i.explained_by is None), key=lambda i: (-i.severity, i.onset))
@@ -37,7 +41,9 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
 def _explains(reason: Incident, child: Incident) -> bool:
     """A mere note explains nothing that is worse than itself."""
     possible = child.code in EXPLAINS.get(reason.code, ())
-    return possible and reason.onset <= child.onset and reason.severity >= min(child.severity, Severity.WARNING)
+    return (
+        possible and reason.onset <= child.onset and reason.severity >= min(child.severity, Severity.WARNING)
+    )
 
 
 def _rank(code: str) -> int:

@@ -52,4 +52,8 @@ def _updated(incident: Incident | None, finding: Finding, step: int) -> Incident
 
 
 def _news(before: Incident | None, now: Incident) -> bool:
-    return before is None or now.severity > before.severity or (before.resolved is None) != (now.resolved is None)
+    return (
+        before is None
+        or now.severity > before.severity
+        or (before.resolved is None) != (now.resolved is None)
+    )

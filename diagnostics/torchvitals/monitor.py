@@ -48,7 +48,9 @@ class _Pending:
 
 
 class Monitor:
-    """Watches one training. Everything it does is guarded: a failing part is switched off and reported as TV001."""
+    """Watches one training. Everything it does is guarded: a failing part is switched off and reported as
+    TV001.
+    """
 
     def __init__(
         self,
@@ -82,7 +84,7 @@ class Monitor:
         self._probes = self._start_probes()
         self._open_step()
 
-    # -- moments of a step ---------------------------------------------------------------------------------------
+    # -- moments of a step
 
     def begin(self, batch: Any = None) -> None:
         """A micro-batch is about to go through the model; `batch` where the adapter knows it."""
@@ -142,7 +144,7 @@ class Monitor:
             with self._guard(reporter, self._reporters):
                 reporter.on_close(self.summary)
 
-    # -- what is known -------------------------------------------------------------------------------------------
+    # -- what is known
 
     @property
     def summary(self) -> Summary:
@@ -151,7 +153,9 @@ class Monitor:
         return Summary(
             verdict=verdict_of(incidents, looks=self._looks),
             incidents=incidents,
-            coverage=Coverage(steps=self.step, looks=self._looks, measured=dict(self._measured), blind=self._blind()),
+            coverage=Coverage(
+                steps=self.step, looks=self._looks, measured=dict(self._measured), blind=self._blind()
+            ),
             cost=Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began),
         )
 
@@ -163,7 +167,7 @@ class Monitor:
         reached = [i for i in self._book.incidents if i.severity >= self._stop_on and i.resolved is None]
         return f"{reached[0].code} {reached[0].name}: {reached[0].message}" if reached else None
 
-    # -- inside --------------------------------------------------------------------------------------------------
+    # -- inside
 
     def _start_probes(self) -> list[Probe]:
         wanted = ALWAYS.union(*(d.needs for d in self._diagnostics))
@@ -171,7 +175,9 @@ class Monitor:
         missing = wanted.difference(*(p.provides for p in probes))
         if missing:
             known = sorted(set().union(*(p.provides for p in probes)))
-            raise FieldError("needs", sorted(missing), f"kinds that an installed probe provides: {', '.join(known)}")
+            raise FieldError(
+                "needs", sorted(missing), f"kinds that an installed probe provides: {', '.join(known)}"
+            )
         chosen = [probe for probe in probes if probe.provides & wanted]
         for probe in chosen:
             probe.start(self.subject, frozenset(probe.provides & wanted))
@@ -220,16 +226,16 @@ class Monitor:
         if pending.due:
             self._looks += 1
             self._measured |= {kind: len(table) for kind, table in tables.items()}
-        if bad:
-            self._armed_until = self.step + ARMED_STEPS
         snapshot = Snapshot(pending.step, scalars, pending.labels, tables if pending.due else bad)
+        if snapshot.nonfinite:
+            self._armed_until = self.step + ARMED_STEPS
         self._window = self._window.add(snapshot)
         self._judge(snapshot, looked=pending.due)
 
     def _judge(self, snapshot: Snapshot, *, looked: bool) -> None:
         findings = self._failed
         self._failed = []
-        if looked or snapshot.tables or not _finite(snapshot.loss):
+        if looked or snapshot.nonfinite:
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
                     findings.extend(diagnostic.diagnose(self._window))
@@ -281,10 +287,6 @@ def severity_of(value: Severity | str | None) -> Severity | None:
     if isinstance(value, str) and value.upper() in Severity.__members__:
         return Severity[value.upper()]
     raise FieldError("stop_on", value, f"None, or one of {', '.join(Severity.__members__)}")
-
-
-def _finite(loss: float | None) -> bool:
-    return loss is None or abs(loss) < float("inf")
 
 
 def _holds_nonfinite(table: Table) -> bool:

@@ -13,7 +13,9 @@ class BrokenPlugin(TorchvitalsError):
 
 
 def installed(noun: str) -> dict[str, EntryPoint]:
-    """Entry points of the group `torchvitals.<noun>s` by name. Raises `NameTaken` where two packages share one."""
+    """Entry points of the group `torchvitals.<noun>s` by name. Raises `NameTaken` where two packages share
+    one.
+    """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"torchvitals.{noun}s"):
         other = found.setdefault(point.name, point)
@@ -30,7 +32,9 @@ def load(noun: str, name: str) -> Any:
     try:
         return points[name].load()
     except Exception as error:
-        raise BrokenPlugin(f"The {noun} {name!r} of {_owner(points[name])} does not load: {error!r}") from error
+        raise BrokenPlugin(
+            f"The {noun} {name!r} of {_owner(points[name])} does not load: {error!r}"
+        ) from error
 
 
 def diagnostics() -> dict[str, type[Diagnostic]]:
@@ -48,7 +52,9 @@ def resolve(wanted: Iterable[str | Diagnostic] | None) -> tuple[Diagnostic, ...]
     built = [_checked(item, load("diagnostic", item))() if isinstance(item, str) else item for item in wanted]
     for item in built:
         if not isinstance(item, Diagnostic):
-            raise FieldError("diagnostics", item, "names of diagnostics, or diagnostics built from their class")
+            raise FieldError(
+                "diagnostics", item, "names of diagnostics, or diagnostics built from their class"
+            )
     return tuple(built)
 
 
@@ -62,7 +68,9 @@ def _checked(name: str, cls: Any) -> type[Diagnostic]:
         raise BrokenPlugin(f"The diagnostic {name!r} is {cls!r}, not a subclass of torchvitals.Diagnostic.")
     missing = [field for field in ("code", "name", "needs") if not hasattr(cls, field)]
     if missing:
-        raise BrokenPlugin(f"The diagnostic {name!r} ({cls.__qualname__}) does not say its {', '.join(missing)}.")
+        raise BrokenPlugin(
+            f"The diagnostic {name!r} ({cls.__qualname__}) does not say its {', '.join(missing)}."
+        )
     return cls
 
 

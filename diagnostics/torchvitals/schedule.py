@@ -7,7 +7,8 @@ from torchvitals.core.errors import FieldError
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Every step below `dense`; from there gaps of 2, 4, 8, ... each lasting as long as all before, up to `every`.
+    """Every step below `dense`; from there gaps of 2, 4, 8, ... each lasting as long as all before, up to
+    `every`.
 
     It depends on the step alone, so that all ranks agree. `Schedule(dense=0, every=1)` looks at every step.
     """

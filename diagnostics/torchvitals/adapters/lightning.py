@@ -39,10 +39,11 @@ else:
 class VitalsCallback(Callback):
     """Watch every `fit` of a Trainer from inside.
 
-    Gradients are read before they are clipped and after they are accumulated and unscaled. With `reporters=None` the
-    run is told to the console and to the Trainer's loggers; for a W&B logger that includes the incidents table, one
-    alert per incident, and the verdict in the summary. The other arguments are those of `torchvitals.watch`; `stop_on`
-    ends the training after the running batch, as Lightning's own early stopping does.
+    Gradients are read before they are clipped and after they are accumulated and unscaled. With
+    `reporters=None` the run is told to the console and to the Trainer's loggers; for a W&B logger that
+    includes the incidents table, one alert per incident, and the verdict in the summary. The other arguments
+    are those of `torchvitals.watch`; `stop_on` ends the training after the running batch, as Lightning's own
+    early stopping does.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class VitalsCallback(Callback):
             stop_on=self._stop_on,
         )
         self._stepped = False
-        # Lightning runs forward and backward inside of `optimizer.step`, so that the pre-hook fires before both.
+        # Lightning runs forward and backward inside of `optimizer.step`: the pre-hook fires before both.
         self._handles = [o.register_step_pre_hook(self._before_update) for o in trainer.optimizers]
         self._handles += [o.register_step_post_hook(self._after_update) for o in trainer.optimizers]
 

@@ -30,8 +30,8 @@ class Vitals:
     def step(self, loss: Tensor | float | None = None) -> None:
         """Tell that an iteration is over: once per iteration, after the optimizer.
 
-        An iteration in which no optimizer stepped is a micro-batch of the step to come. Raises `TrainingStopped` where
-        `stop_on` was given and is reached.
+        An iteration in which no optimizer stepped is a micro-batch of the step to come. Raises
+        `TrainingStopped` where `stop_on` was given and is reached.
         """
         self._monitor.micro_step(loss)
         if self._has_optimizer and not self._stepped:
@@ -44,7 +44,9 @@ class Vitals:
             raise TrainingStopped(f"Stopped as asked by stop_on: {reason}")
 
     def gradients_ready(self) -> None:
-        """Let the gradients be read now, before they are clipped; without this call they are read in the optimizer."""
+        """Let the gradients be read now, before they are clipped; without this call they are read in the
+        optimizer.
+        """
         self._monitor.gradients_ready()
 
     def close(self) -> None:
@@ -69,7 +71,7 @@ class Vitals:
 
     @property
     def verdict(self) -> Verdict:
-        """"healthy", "suspect", "ill" or "no data"."""
+        """ "healthy", "suspect", "ill" or "no data"."""
         return self.summary.verdict
 
     @property
@@ -107,14 +109,17 @@ def watch(
 ) -> Vitals:
     """Watch the training of a model from inside; use it as a context manager, or call `close` at the end.
 
-    `diagnostics` are names or built diagnostics, all that are installed when None. `reporters` are told while the
-    training runs; None means the console. With `strict` a mistake in a diagnostic, probe or reporter raises instead of
-    being reported as TV001. With `stop_on` an incident of that severity ends the training by `TrainingStopped`.
+    `diagnostics` are names or built diagnostics, all that are installed when None. `reporters` are told while
+    the training runs; None means the console. With `strict` a mistake in a diagnostic, probe or reporter
+    raises instead of being reported as TV001. With `stop_on` an incident of that severity ends the training
+    by `TrainingStopped`.
 
-    Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not installed and
-    `FieldError` for any other value that cannot be.
+    Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not
+    installed and `FieldError` for any other value that cannot be.
     """
-    optimizers = () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    optimizers = (
+        () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    )
     monitor = Monitor(
         model,
         optimizers,

@@ -1,12 +1,12 @@
 """Errors that say the thing, its value and the choices.
 
-    TorchvitalsError
-    |-- FieldError (ValueError)        a field was given a value it cannot take
-    |   `-- UnknownName                no diagnostic, probe or reporter has that name
-    |-- NameTaken                      two installed packages claim one name
-    |-- NothingToWatch (ValueError)    the model has no parameters
-    |-- MissingExtra (ImportError)     an optional dependency is not installed
-    `-- TrainingStopped                `stop_on` was asked for and an incident reached it
+TorchvitalsError
+|-- FieldError (ValueError)        a field was given a value it cannot take
+|   `-- UnknownName                no diagnostic, probe or reporter has that name
+|-- NameTaken                      two installed packages claim one name
+|-- NothingToWatch (ValueError)    the model has no parameters
+|-- MissingExtra (ImportError)     an optional dependency is not installed
+`-- TrainingStopped                `stop_on` was asked for and an incident reached it
 """
 
 from collections.abc import Iterable

@@ -14,8 +14,8 @@ from torchvitals.core.window import Window
 class Diagnostic(ABC):
     """A pure judgement of a window.
 
-    Subclasses are frozen keyword-only dataclasses: their fields are the thresholds. `ranges` gives the closed interval
-    of each, which is checked when the object is built.
+    Subclasses are frozen keyword-only dataclasses: their fields are the thresholds. `ranges` gives the closed
+    interval of each, which is checked when the object is built.
     """
 
     code: ClassVar[str]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torchvitals.core.tables import Table
@@ -12,9 +13,9 @@ from torchvitals.core.tables import Table
 class Snapshot:
     """What was measured at one optimizer step.
 
-    `scalars` holds named numbers (`loss`, `lr`, `gradient_norm`, ...; the loss may be nan or inf, for that is a
-    measurement), `labels` named words (`optimizer`, `dtype`, ...), `tables` one table per kind of measurement. A step
-    that was not due has scalars and labels only.
+    `scalars` holds named numbers (`loss`, `lr`, `gradient_norm`, ...; the loss may be nan or inf, for that is
+    a measurement), `labels` named words (`optimizer`, `dtype`, ...), `tables` one table per kind of
+    measurement. A step that was not due has scalars and labels only.
     """
 
     step: int
@@ -27,6 +28,12 @@ class Snapshot:
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.tables
+
+    @cached_property
+    def nonfinite(self) -> bool:
+        """Whether any table or the loss holds a NaN or Inf."""
+        bad = any("nonfinite" in t.columns and bool(t["nonfinite"].any()) for t in self.tables.values())
+        return bad or (self.loss is not None and not math.isfinite(self.loss))
 
     @property
     def loss(self) -> float | None:

@@ -52,7 +52,9 @@ class Summary:
     @property
     def root(self) -> Incident | None:
         """The worst incident that follows from no other, above INFO."""
-        return next((i for i in self.incidents if i.explained_by is None and i.severity > Severity.INFO), None)
+        return next(
+            (i for i in self.incidents if i.explained_by is None and i.severity > Severity.INFO), None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -82,5 +84,7 @@ def verdict_of(incidents: tuple[Incident, ...], *, looks: int) -> Verdict:
     """Judge by the worst root; one that has been resolved counts one degree less. No look is no verdict."""
     if looks == 0:
         return "no data"
-    worst = max((i.severity - (i.resolved is not None) for i in incidents if i.explained_by is None), default=0)
+    worst = max(
+        (i.severity - (i.resolved is not None) for i in incidents if i.explained_by is None), default=0
+    )
     return {Severity.CRITICAL: "ill", Severity.WARNING: "suspect"}.get(Severity(max(worst, 1)), "healthy")  # type: ignore[return-value]

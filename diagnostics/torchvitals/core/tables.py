@@ -31,7 +31,7 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     # extremes
     "abs_max": np.maximum,  # over the finite entries
     "limit": np.maximum,  # largest finite number of the tensor's dtype
-    "first_bad": np.minimum,  # first sample with a non-finite entry, as batch * ROWS + row; NONE_BAD without one
+    "first_bad": np.minimum,  # first sample with a non-finite entry: batch * ROWS + row, or NONE_BAD
     "rows": np.maximum,  # units of a weight matrix
     "symmetric_rows": np.maximum,  # of these, how many are twins of their neighbour in weight and gradient
     # one boolean per unit
@@ -46,8 +46,8 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
 class Table:
     """What one kind of measurement gave at one step.
 
-    `names` holds the rows in execution order. `columns` holds arrays of shape (rows,): float64, or text for `op`.
-    `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never nan.
+    `names` holds the rows in execution order. `columns` holds arrays of shape (rows,): float64, or text for
+    `op`. `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never nan.
     """
 
     kind: str
@@ -60,7 +60,9 @@ class Table:
             if name not in MERGES:
                 raise FieldError("statistic", name, f"one of {', '.join(MERGES)}")
             if len(column) != len(self.names):
-                raise FieldError(f"{self.kind}.{name}", f"{len(column)} entries", f"{len(self.names)}, one a row")
+                raise FieldError(
+                    f"{self.kind}.{name}", f"{len(column)} entries", f"{len(self.names)}, one a row"
+                )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,7 +8,8 @@ from torchvitals.core.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Window:
-    """The last `size` snapshots, the last `size` of those with tables, and the first `head` of those with tables.
+    """The last `size` snapshots, the last `size` of those with tables, and the first `head` of those with
+    tables.
 
     Its length is bounded whatever the run's. `add` gives a new window; a window never changes.
     """

@@ -20,8 +20,10 @@ SILENT_BELOW: Mapping[str, float] = {
     "hardswish": -3.0,
     "softplus": -3.9,
 }
-"""Pre-activation below which the slope is under 2 % of its largest value; for relu and its kin the slope is 0 there,
-for the leaky ones it is their small constant. Activations that are absent saturate rather than fall silent."""
+"""Pre-activation below which the slope is under 2 % of its largest value; for relu and its kin the slope is 0
+there, for the leaky ones it is their small constant. Activations that are absent saturate rather than fall
+silent.
+"""
 
 BOUNDED = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
 

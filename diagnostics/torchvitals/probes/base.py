@@ -11,7 +11,8 @@ class Probe:
     """Measures kinds of tables. The engine calls these moments, in this order, at every step:
 
         arm (due steps only) -> [begin -> forward and backward of the user] per micro-batch
-        -> gradients_ready -> before_update -> [optimizer] -> after_update -> collect -> disarm (due steps only)
+        -> gradients_ready -> before_update -> [optimizer] -> after_update
+        -> collect -> disarm (due steps only)
 
     Nothing here may change the training, draw random numbers, or wait for a device.
     """

@@ -1,4 +1,6 @@
-"""Probes of the forward pass and of the gradients that come back to it: activations, their gradients, silent units."""
+"""Probes of the forward pass and of the gradients that come back to it: activations, their gradients, silent
+units.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +18,7 @@ from torchvitals.probes.subject import is_compiled
 
 
 class ForwardProbe(Probe):
-    """Every site's output, the gradient of the loss by it, and which units of an activation passed a gradient.
+    """Every site's output, the gradient of the loss by it, and which units passed a gradient.
 
     Gradients come from tensor hooks on the outputs, which in-place operations and residual sums leave alone.
     """
@@ -41,7 +43,9 @@ class ForwardProbe(Probe):
         self._tracer.detach()
 
     def before_activation(self, op: str, z: Tensor, unit_dim: int) -> tuple[Tensor, float] | None:
-        """Which units have a pre-activation that passes a gradient, and at how many positions each was looked at."""
+        """Which units have a pre-activation that passes a gradient, and at how many positions each was looked
+        at.
+        """
         if op not in SILENT_BELOW or "silence" not in self.wanted or z.numel() == 0:
             return None
         others = [dim for dim in range(z.ndim) if dim != unit_dim]
@@ -57,7 +61,9 @@ class ForwardProbe(Probe):
         if before is not None:
             fired, positions = before
             values = torch.tensor([positions], dtype=torch.float64)
-            self._rows["silence"].append(Row(name=name, known={"op": op}, values=values, units={"fired": fired}))
+            self._rows["silence"].append(
+                Row(name=name, known={"op": op}, values=values, units={"fired": fired})
+            )
         if "activation_gradient" in self.wanted and out.requires_grad and out.grad_fn is not None:
             out.register_hook(_GradientHook(self, name, known))
 
@@ -68,7 +74,9 @@ class ForwardProbe(Probe):
             with self.subject.clock:
                 self._reached += 1
                 known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
-                self._rows["activation_gradient"].append(Row(name=name, known=known, values=summarise(gradient)))
+                self._rows["activation_gradient"].append(
+                    Row(name=name, known=known, values=summarise(gradient))
+                )
         except Exception as error:
             self.failed(error)
 
@@ -111,7 +119,9 @@ class _GradientHook:
 
 
 class BoundaryProbe(Probe):
-    """What goes into the model and what comes out of it, at every step: where bad data and bad losses show first."""
+    """What goes into the model and what comes out of it, at every step: where bad data and bad losses show
+    first.
+    """
 
     name = "boundary"
     provides = frozenset({"input", "output"})
@@ -151,7 +161,9 @@ class BoundaryProbe(Probe):
             if x.numel():
                 values = torch.cat([summarise(x), first_bad(x, self._index)])
                 known = {"count": float(x.numel()), "limit": limit(x)}
-                self._rows["input"].append(Row(name=f"{stem}[{i}]" if i else stem, known=known, values=values))
+                self._rows["input"].append(
+                    Row(name=f"{stem}[{i}]" if i else stem, known=known, values=values)
+                )
 
     def gave(self, module: nn.Module, name: str, out: Any) -> None:
         if module is self.subject.model:

@@ -31,7 +31,9 @@ class _ParameterRows(Probe):
 
 
 class GradientProbe(_ParameterRows):
-    """Gradients as the optimizer will consume them: all statistics on due steps, else one fused pass of norms."""
+    """Gradients as the optimizer will consume them: all statistics on due steps, else one fused pass of
+    norms.
+    """
 
     name = kind = "gradient"
     provides = frozenset({"gradient"})
@@ -48,17 +50,22 @@ class GradientProbe(_ParameterRows):
                 self.keep(name, gradient)
             return
         for device in dict.fromkeys(g.device for *_, g in gradients):
-            self._fused.append(fused_norms([(name, dense(g)) for name, _, g in gradients if g.device == device]))
+            self._fused.append(
+                fused_norms([(name, dense(g)) for name, _, g in gradients if g.device == device])
+            )
 
     def collect(self) -> Iterable[Measurement]:
         fused, self._fused = self._fused, []
         return [*super().collect(), *fused]
 
 
+_NARROW = (torch.float16, torch.bfloat16)
+
+
 def fused_norms(gradients: list[tuple[str, Tensor]]) -> Measurement:
     """Sums of squares of all gradients in one pass. A norm that is not finite marks its row as non-finite."""
-    wide = [g.float() if g.dtype in (torch.float16, torch.bfloat16) else g for _, g in gradients]
-    norms = torch.stack([norm.double() for norm in torch._foreach_norm(wide)])
+    wide = [g.float() if g.dtype in _NARROW else g for _, g in gradients]
+    norms = torch.stack(torch._foreach_norm(wide)).double()
     bad = ~torch.isfinite(norms)
     return Measurement(
         kind="gradient",
@@ -119,11 +126,15 @@ class SymmetryProbe(_ParameterRows):
     def gradients_ready(self, *, due: bool) -> None:
         if not due:
             return
-        embeddings = {path for path, m in self.subject.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))}
+        embeddings = {
+            path for path, m in self.subject.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))
+        }
         for name, parameter, gradient in self.subject.gradients():
             rows = parameter.shape[0]
             # Rows of an embedding are tokens, not units; a row of one number is too little to tell twins by.
-            matrix = parameter.ndim >= 2 and rows >= 2 and parameter[0].numel() >= 2 and not gradient.is_sparse
+            matrix = (
+                parameter.ndim >= 2 and rows >= 2 and parameter[0].numel() >= 2 and not gradient.is_sparse
+            )
             if matrix and name.rpartition(".")[0] not in embeddings:
                 twins = _twins(parameter.detach()) & _twins(gradient.detach())
                 count = twins.sum(dtype=torch.float64) + twins.any()
@@ -133,8 +144,8 @@ class SymmetryProbe(_ParameterRows):
 def _twins(w: Tensor) -> Tensor:
     """Whether each row but the first equals the one before it up to rounding: bool, shape (rows - 1,).
 
-    The gradients of equal units come out of a matrix product whose blocking may round them differently, so that they
-    agree to a few units in the last place only.
+    The gradients of equal units come out of a matrix product whose blocking may round them differently, so
+    that they agree to a few units in the last place only.
     """
     rows = w.flatten(1)
     gap = (rows[1:] - rows[:-1]).abs().amax(1)

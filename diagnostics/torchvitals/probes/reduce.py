@@ -52,7 +52,9 @@ def _summarise_masked(x: Tensor) -> Tensor:
 
 
 def first_bad(x: Tensor, batch: int) -> Tensor:
-    """First sample (index along dimension 0) with a non-finite entry, as `batch * ROWS + row`: shape (1,), float64."""
+    """First sample (index along dimension 0) with a non-finite entry, as `batch * ROWS + row`: shape (1,),
+    float64.
+    """
     x = dense(x)
     if x.device.type == "cpu" and math.isfinite(host(x.sum())):
         return torch.tensor([NONE_BAD], dtype=torch.float64)

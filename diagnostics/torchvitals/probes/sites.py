@@ -1,19 +1,23 @@
-"""Follows a forward pass and tells of each site in execution order: module calls and functional activations alike."""
+"""Follows a forward pass and tells of each site in execution order: module calls and functional activations
+alike.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
-from torch.utils.hooks import RemovableHandle
 
 from torchvitals.probes.activations import ACTIVATIONS
 from torchvitals.probes.clock import Clock
 from torchvitals.probes.reduce import tensors
 from torchvitals.probes.subject import is_compiled
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
 
 MAX_SITES = 1024
 """Sites of one forward pass that are told; an unrolled loop can call a cell any number of times."""
@@ -50,8 +54,9 @@ class _Frame:
 class Tracer(TorchFunctionMode):
     """Tells `sink` of the sites of every training forward pass between `attach` and `detach`.
 
-    Modules are followed by forward hooks, functional activations by being a torch-function mode while a module of the
-    model runs. Passes in eval mode or without gradients, and recomputation during the backward pass, are left out.
+    Modules are followed by forward hooks, functional activations by being a torch-function mode while a
+    module of the model runs. Passes in eval mode or without gradients, and recomputation during the backward
+    pass, are left out.
     """
 
     def __init__(self, sink: Sink, clock: Clock) -> None:
@@ -136,7 +141,11 @@ class Tracer(TorchFunctionMode):
             self._sink.site(name if calls == 1 else f"{name}#{calls}", op, out, before)
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         op = ACTIVATIONS.get(func)
@@ -157,7 +166,9 @@ class Tracer(TorchFunctionMode):
         self._tell(frame.path if own else f"{frame.path}.{op}".lstrip("."), op, out, before)
 
     def _dim(self, z: Tensor) -> int:
-        """Dimension of the units: what the last weighted operation left them in, else the usual one for the shape."""
+        """Dimension of the units: what the last weighted operation left them in, else the usual one for the
+        shape.
+        """
         if z.ndim <= 2:
             return z.ndim - 1
         dim = self._unit_dim if self._unit_dim is not None else (-1 if z.ndim == 3 else 1)

@@ -22,10 +22,14 @@ class Subject:
         self._focus: set[int] | None = None
         self.refresh()
         if not self.parameters:
-            raise NothingToWatch(f"{type(model).__name__} has no parameters, so there is no training to watch.")
+            raise NothingToWatch(
+                f"{type(model).__name__} has no parameters, so there is no training to watch."
+            )
 
     def refresh(self) -> None:
-        """Look again: layers may have been added, frozen or replaced. Parameters come in execution order if known."""
+        """Look again: layers may have been added, frozen or replaced. Parameters come in execution order if
+        known.
+        """
         named = list(self.model.named_parameters())
         if self._order:
             last = len(self._order)
@@ -51,7 +55,9 @@ class Subject:
         ]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
-        """Modules by path, root first, without the inside of compiled modules: hooks there would break the graph."""
+        """Modules by path, root first, without the inside of compiled modules: hooks there would break the
+        graph.
+        """
         found: list[tuple[str, nn.Module]] = []
         hidden: set[int] = set()
         for path, module in self.model.named_modules():
@@ -76,7 +82,9 @@ class Subject:
 
 
 def _number(value: object) -> float | None:
-    """A learning rate as a number; one kept in a tensor on a device is left alone, since reading it would wait."""
+    """A learning rate as a number; one kept in a tensor on a device is left alone, since reading it would
+    wait.
+    """
     if isinstance(value, Tensor):
         return float(value.numpy()) if value.device.type == "cpu" else None
     return float(value) if isinstance(value, (int, float)) else None
@@ -84,5 +92,7 @@ def _number(value: object) -> float | None:
 
 def is_compiled(module: nn.Module) -> bool:
     """Whether calling the module runs `torch.compile`d or scripted code, which hooks cannot look into."""
-    compiled = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
+    compiled = (
+        type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
+    )
     return compiled or isinstance(module, torch.jit.ScriptModule)

@@ -1,4 +1,4 @@
-"""All that speaks about a run: plain text, the terminal, a recording, Weights & Biases, Lightning's loggers."""
+"""All that speaks about a run: text, terminal, recording, Weights & Biases, Lightning's loggers."""
 
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.jsonl import JsonlReporter

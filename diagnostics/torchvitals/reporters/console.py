@@ -1,4 +1,4 @@
-"""Speaks in the terminal while the training runs; without it one would learn of an illness only at the end."""
+"""Speaks in the terminal during the training; without it one would learn of an illness at the end."""
 
 import sys
 from collections import Counter
@@ -22,15 +22,16 @@ STYLES = {
 class ConsoleReporter:
     """Prints an incident when it opens, worsens or is resolved, and the report at the end.
 
-    A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before the
-    report, and nothing that is only INFO. Colours need a terminal and rich; without them the text is the same.
+    A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before
+    the report, and nothing that is only INFO. Colours need a terminal and rich; without them the text is the
+    same.
     """
 
     def __init__(self, stream: TextIO | None = None, *, most: int = 3) -> None:
         self._stream = stream
         self._most = most
         self._printed: Counter[str] = Counter()
-        self._known: dict[tuple[str, int], Severity] = {}
+        self._known: dict[str, Severity] = {}
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Numbers of single steps are not for the terminal."""
@@ -53,8 +54,8 @@ class ConsoleReporter:
             self._print(_closing(summary))
 
     def _news(self, incident: Incident) -> str:
-        key = (incident.code, incident.onset)
-        before, self._known[key] = self._known.get(key), incident.severity
+        before = self._known.get(incident.code)
+        self._known[incident.code] = incident.severity
         if incident.resolved is not None:
             return "resolved"
         return "worse" if before is not None and incident.severity > before else ""
@@ -88,11 +89,12 @@ def _compact(incident: Incident, *, news: str) -> list[str]:
 def _closing(summary: Summary) -> str:
     coverage = summary.coverage
     blind = f", {len(coverage.blind)} blind spots" if coverage.blind else ""
-    return f"{verdict(summary)} ({coverage.looks} looks in {coverage.steps} steps{blind}; cost {price(summary.cost)})"
+    seen = f"{coverage.looks} looks in {coverage.steps} steps{blind}"
+    return f"{verdict(summary)} ({seen}; cost {price(summary.cost)})"
 
 
 def _print_in_colour(text: str, stream: TextIO) -> bool:
-    """Print through rich; False when it is not installed. `Text` is never parsed, so names cannot act as markup."""
+    """Print through rich; False when it is not installed. `Text` is not parsed: no name can act as markup."""
     try:
         from rich.console import Console
         from rich.text import Text

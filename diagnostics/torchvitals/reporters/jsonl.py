@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Incident
@@ -18,10 +18,10 @@ FORMAT = 1
 class JsonlReporter:
     """Records snapshots, incidents and the summary, so that `torchvitals replay` can judge the run again.
 
-    A snapshot with tables is always written. Of the others, which hold little more than the loss, one in `every` is,
-    and the first whose loss stops being finite; `every=1` keeps all, which makes rules on the loss replay exactly.
-    Each line is on disk when its event is over, so a killed process loses the line it was writing. The file is opened
-    at the first event, and an older one of that name is replaced.
+    A snapshot with tables is always written. Of the others, which hold little more than the loss, one in
+    `every` is, and the first whose loss stops being finite; `every=1` keeps all, so that rules on the loss
+    replay exactly. Each line is on disk when its event is over: a killed process loses at most the line that
+    it was writing. The file is opened at the first event, and an older one of that name is replaced.
     """
 
     def __init__(self, path: str | Path, *, every: int = 10) -> None:
@@ -34,7 +34,7 @@ class JsonlReporter:
         self._light = 0
         self._finite = True
         self._file: TextIO | None = None
-        self._mode = "w"
+        self._mode: Literal["w", "a"] = "w"
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         finite = snapshot.loss is None or math.isfinite(snapshot.loss)
@@ -86,5 +86,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return encode(value) if isinstance(value, float) else value
-
-

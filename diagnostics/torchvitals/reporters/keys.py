@@ -27,7 +27,9 @@ def metrics(snapshot: Snapshot) -> dict[str, float]:
 
     A key is left out when the step did not measure it or the number is not finite.
     """
-    found: dict[str, float] = {n: snapshot.scalars[n] for n in ("gradient_norm", "lr") if n in snapshot.scalars}
+    found: dict[str, float] = {
+        n: snapshot.scalars[n] for n in ("gradient_norm", "lr") if n in snapshot.scalars
+    }
     for name, (kinds, measure) in MEASURES.items():
         if all(kind in snapshot for kind in kinds):
             value = measure(*(snapshot[kind] for kind in kinds))
@@ -46,7 +48,7 @@ def _update_ratio(update: Table, parameter: Table) -> float | None:
 
 
 def _is_matrix(parameter: Table, row: int) -> bool:
-    """Not a bias, nor a gain (which has as many entries as its bias), nor all zero: their ratio means nothing."""
+    """Not a bias, nor a gain (as many entries as its bias), nor all zero: ratios mean nothing there."""
     owner, _, last = parameter.names[row].rpartition(".")
     bias = f"{owner}.bias" if owner else "bias"
     gain = bias in parameter.names and parameter["count"][parameter.index(bias)] == parameter["count"][row]
@@ -63,7 +65,9 @@ def _last_rms(activation: Table) -> float | None:
 
 
 def _dead_share(silence: Table) -> float | None:
-    return max((1.0 - float(np.mean(fired)) for fired in silence.units.get("fired", ()) if len(fired)), default=None)
+    return max(
+        (1.0 - float(np.mean(fired)) for fired in silence.units.get("fired", ()) if len(fired)), default=None
+    )
 
 
 def _nonfinite(table: Table) -> float:

@@ -1,4 +1,4 @@
-"""Writes the metric keys to Lightning's loggers; without it TensorBoard and CSV users would see nothing of a run."""
+"""Writes to Lightning's loggers; without it users of TensorBoard and CSV files would see nothing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -16,9 +16,9 @@ class MetricsLogger(Protocol):
 
 
 class LoggersReporter:
-    """Logs the metric keys of steps with tables, and of one other step in `every`, at the number of the step.
+    """Logs the metric keys of steps with tables, and of one other step in `every`.
 
-    Incidents are words and have no place in these loggers: use `ConsoleReporter` or `JsonlReporter` beside it.
+    Incidents are words and have no place there: put a `ConsoleReporter` or a `JsonlReporter` beside it.
     """
 
     def __init__(self, loggers: Iterable[MetricsLogger], *, every: int = 10) -> None:

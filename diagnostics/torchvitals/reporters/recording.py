@@ -13,7 +13,7 @@ from torchvitals.core.summary import Coverage, Summary, verdict_of
 from torchvitals.reporters.jsonl import FORMAT
 
 
-class BadRecording(TorchvitalsError, ValueError):
+class BadRecording(TorchvitalsError, ValueError):  # noqa: N818 - named like core's errors
     """The file is not a recording that can be read."""
 
     def __init__(self, path: Path, line: int, what: str) -> None:
@@ -22,7 +22,7 @@ class BadRecording(TorchvitalsError, ValueError):
 
 @dataclass(frozen=True)
 class Recording:
-    """What a recording holds. `incidents` are as they were reported: one that changed is there several times."""
+    """What a recording holds. Incidents are as reported: one that changed is there several times."""
 
     snapshots: tuple[Snapshot, ...]
     incidents: tuple[Incident, ...]
@@ -33,7 +33,7 @@ class Recording:
         """The summary; for a run without an end, what can be said from the events until then."""
         if self.summary is not None:
             return self.summary
-        latest = {(i.code, i.onset): i for i in self.incidents}
+        latest = {i.code: i for i in self.incidents}
         incidents = tuple(sorted(latest.values(), key=lambda i: (-i.severity, i.onset)))
         looks = [s for s in self.snapshots if s.tables]
         last = self.snapshots[-1].step if self.snapshots else -1
@@ -43,11 +43,13 @@ class Recording:
             measured={kind: len(table) for kind, table in looks[-1].tables.items()} if looks else {},
             blind=(f"The recording ends at step {last} without a closing line: killed, or still going on.",),
         )
-        return Summary(verdict=verdict_of(incidents, looks=len(looks)), incidents=incidents, coverage=coverage)
+        return Summary(
+            verdict=verdict_of(incidents, looks=len(looks)), incidents=incidents, coverage=coverage
+        )
 
 
 def read(path: str | Path) -> Recording:
-    """Read a recording. A last line that was cut off is left out; anything else wrong raises `BadRecording`."""
+    """Read a recording. A last line that was cut off is left out; all else wrong raises `BadRecording`."""
     path = Path(path)
     found: dict[str, list[Any]] = {"header": [], "snapshot": [], "incident": [], "close": []}
     for number, data in _objects(path):
@@ -85,7 +87,9 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _header(data: Mapping[str, Any]) -> None:
     if data["format"] != FORMAT:
-        raise ValueError(f"format {data['format']!r} of torchvitals {data.get('torchvitals')}, this one reads {FORMAT}")
+        raise ValueError(
+            f"format {data['format']!r} of torchvitals {data.get('torchvitals')}, this one reads {FORMAT}"
+        )
 
 
 def _snapshot(data: Mapping[str, Any]) -> Snapshot:

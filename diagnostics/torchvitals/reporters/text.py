@@ -1,8 +1,8 @@
-"""The report as plain text; without it there is no `print(vitals.report())`, and every other reporter lacks its words."""
+"""The report as plain text; without it `print(vitals.report())` would have nothing to print."""
 
 from collections.abc import Iterator, Mapping
 
-from torchvitals.core.finding import Incident, Remedy, Severity
+from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.reporters.words import block, headline, looks, numbers, places, price, times, title
 
@@ -59,7 +59,9 @@ def _tree(root: Incident, children: Children, printed: set[int]) -> Iterator[str
 
 
 def _full(incident: Incident) -> Iterator[str]:
-    yield f"{incident.severity.name:<10}{title(incident)}" + ("" if incident.resolved is None else " (resolved)")
+    yield f"{incident.severity.name:<10}{title(incident)}" + (
+        "" if incident.resolved is None else " (resolved)"
+    )
     if incident.where:
         yield from block("where", places(incident.where))
     yield from block("when", times(incident, last_seen=True))

@@ -1,5 +1,6 @@
 """Speaks in Weights & Biases; without it runs of a sweep could not be filtered by verdict and root cause."""
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from torchvitals.core.errors import FieldError, MissingExtra, TorchvitalsError
@@ -13,22 +14,23 @@ if TYPE_CHECKING:
     from wandb import Run, Table
 
 STEP = f"{PREFIX}step"
+TABLE_SECONDS = 10.0
+COLUMNS = (
+    *("severity", "code", "name", "where", "onset", "last_seen", "resolved", "explained_by"),
+    *("message", "cause", "evidence", "remedies"),
+)
 
 
-class NoRun(TorchvitalsError):
-    """There is no W&B run to report to."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no W&B run. Call wandb.init() before the training, or give WandbReporter(run).")
+class NoRun(TorchvitalsError):  # noqa: N818 - named like core's errors
+    """There is no W&B run to report to, or no longer."""
 
 
 class WandbReporter:
     """Logs the metric keys on a step axis of their own, one alert for each root incident, and the verdict.
 
-    It writes to `run`, or to the run that is current at the first event, and never finishes it. Steps with tables are
-    logged, and of the others one in `every`. A code alerts no more often than once in `cooldown` seconds.
-    Where the script logs rows of its own in between, our numbers join its rows, so that its step counter stays its
-    own.
+    It writes to `run`, or to the run that is current at the first event, and never finishes it. Steps with
+    tables are logged, and of the others one in `every`. A code alerts no more often than once in `cooldown`
+    seconds. Where the script logs rows of its own in between, our numbers join them and leave its steps be.
     """
 
     def __init__(self, run: "Run | None" = None, *, every: int = 10, cooldown: float = 300.0) -> None:
@@ -41,7 +43,7 @@ class WandbReporter:
         self._run: Run | None = None
         self._every = every
         self._cooldown = cooldown
-        self._alerted: set[tuple[str, int]] = set()
+        self._alerted: set[str] = set()
         self._row = -1
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
@@ -51,45 +53,50 @@ class WandbReporter:
             self._log({**found, STEP: snapshot.step})
 
     def on_incident(self, incident: Incident) -> None:
-        key = (incident.code, incident.onset)
-        root = incident.explained_by is None and incident.resolved is None
-        if not root or incident.severity == Severity.INFO or key in self._alerted:
-            return
-        self._alerted.add(key)
-        level = load().AlertLevel.ERROR if incident.severity == Severity.CRITICAL else load().AlertLevel.WARN
-        # W&B counts the cool-down by title: no numbers in it.
-        self._current().alert(
-            title=f"torchvitals: {title(incident)}",
-            text=_alert(incident),
-            level=level,
-            wait_duration=self._cooldown,
-        )
+        if incident.resolved is not None:
+            self._alerted.discard(incident.code)
+        elif self._is_news(incident):
+            self._alerted.add(incident.code)
+            self._alert(incident)
 
     def on_close(self, summary: Summary) -> None:
+        run = self._current()
+        run.summary.update(_summary(summary))
         if summary.incidents:
-            self._log({f"{PREFIX}incidents": _table(summary)})
-        self._current().summary.update(_summary(summary))
+            _log_table(run, summary)
+
+    def _is_news(self, incident: Incident) -> bool:
+        root = incident.explained_by is None
+        return root and incident.severity > Severity.INFO and incident.code not in self._alerted
+
+    def _alert(self, incident: Incident) -> None:
+        levels = load().AlertLevel
+        level = levels.ERROR if incident.severity == Severity.CRITICAL else levels.WARN
+        # W&B counts the cool-down by title, so it holds no numbers; and it takes fewer than 64 characters.
+        name = f"torchvitals: {title(incident)}"[:63]
+        self._current().alert(name, _alert_text(incident), level=level, wait_duration=self._cooldown)
 
     def _current(self) -> "Run":
         if self._run is None:
             run = self._given or load().run
             if run is None:
-                raise NoRun
-            run.define_metric(STEP, hidden=True)
-            run.define_metric(f"{PREFIX}*", step_metric=STEP)
-            self._run = run
-        return self._run
+                raise NoRun("There is no W&B run: call wandb.init() before the training, or pass the run.")
+            self._run = _prepared(run)
+        return _alive(self._run)
 
     def _log(self, row: dict[str, Any]) -> None:
-        """Add to the open row. If nobody has closed the one that we wrote last, close it first.
+        """Add to the open row, or to a new one when that still is the row which we wrote last.
 
-        `run.log(row)` would move the run's step counter, and W&B throws away what a script logs with `step=` below it.
+        A plain `run.log(row)` would move the run's step counter each time, and W&B throws away what a script
+        logs with a `step=` below it.
         """
         run = self._current()
-        if run.step == self._row:
+        open_row = run.step
+        if open_row == self._row:
             run.log({}, commit=True)
+            open_row += 1
         run.log(row, commit=False)
-        self._row = run.step
+        self._row = open_row
 
 
 def load() -> Any:
@@ -103,20 +110,52 @@ def load() -> Any:
     return wandb
 
 
-def _alert(incident: Incident) -> str:
+def _prepared(run: "Run") -> "Run":
+    run.define_metric(STEP, hidden=True)
+    run.define_metric(f"{PREFIX}*", step_metric=STEP)
+    return run
+
+
+def _alive(run: "Run") -> "Run":
+    try:
+        run.log({}, commit=False)  # asking a finished run for its step would wait for half a minute
+    except load().errors.UsageError as error:
+        raise NoRun("The W&B run was finished before the training was: finish it afterwards.") from error
+    return run
+
+
+def _alert_text(incident: Incident) -> str:
     lines = [incident.message, f"Why: {incident.cause}"]
     lines += [f"Try: {remedy.text} {' '.join(remedy.overrides)}".rstrip() for remedy in incident.remedies]
     return "\n".join(lines)
 
 
+def _log_table(run: "Run", summary: Summary) -> None:
+    """Log the table of incidents into the open row. Online that asks the server first, so it gets a limit."""
+    failures: list[BaseException] = []
+    table = _table(summary)
+
+    def upload() -> None:
+        try:
+            run.log({f"{PREFIX}incidents": table}, commit=False)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=upload, daemon=True)
+    thread.start()
+    thread.join(TABLE_SECONDS)
+    if thread.is_alive() or failures:
+        reason = failures[0] if failures else f"no answer within {TABLE_SECONDS:.0f} s"
+        load().termwarn(f"torchvitals: the table of incidents was not uploaded: {reason}")
+
+
 def _table(summary: Summary) -> "Table":
-    columns = ("severity", "code", "name", "where", "onset", "last_seen", "resolved", "explained_by", "message")
-    more = ("cause", "evidence", "remedies")
-    table = load().Table(columns=[*columns, *more])
-    for i in summary.incidents:
-        plain = {**i.to_dict(), "where": ", ".join(i.where)}
-        remedies = "; ".join(" ".join((r.text, *r.overrides)) for r in i.remedies)
-        table.add_data(*(plain[name] for name in columns), i.cause, numbers(i.evidence), remedies)
+    table = load().Table(columns=list(COLUMNS))
+    for incident in summary.incidents:
+        remedies = "; ".join(" ".join((r.text, *r.overrides)) for r in incident.remedies)
+        words = {"where": ", ".join(incident.where), "evidence": numbers(incident.evidence), "remedies": remedies}
+        cells = {**incident.to_dict(), **words}
+        table.add_data(*(cells[name] for name in COLUMNS))
     return table
 
 

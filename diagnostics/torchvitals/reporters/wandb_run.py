@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,8 +26,8 @@ class WentOffline(UserWarning):
 
 
 def safe_settings(**overrides: Any) -> "Settings":
-    """W&B settings with short limits: by default `init` may take 90 s, and `finish` waits for ever for a server
-    that has gone away."""
+    """W&B settings with short limits. By default `init` may take 90 s, and `finish` waits for ever for a
+    server that has gone away."""
     return load().Settings(**{"init_timeout": 8.0, "finish_timeout": 10.0, **overrides})
 
 
@@ -39,10 +40,10 @@ def start_run(
     mode: Mode = "offline",
     **more: Any,
 ) -> "Run | None":
-    """Start a run in `folder`/wandb; None when it is disabled, or when not even an offline run can be written.
+    """Start a run in `folder`/wandb; None when disabled, or when not even a file can be written.
 
     An online run goes offline, with one warning, when nobody is logged in or the server does not answer within
-    seconds; `wandb sync` uploads it later. A run left open by the same process is finished first, for W&B would write
+    seconds; `wandb sync` uploads it later. A run that this process left open is finished first: W&B would write
     both into one. `more` goes to `wandb.init`. The caller finishes the run.
     """
     if mode not in MODES:
@@ -51,36 +52,48 @@ def start_run(
         return None
     Path(folder).mkdir(parents=True, exist_ok=True)
     given = {"project": project, "name": name, "config": dict(config or {}), "dir": str(folder), **more}
+    _finish_previous()
     if mode == "online":
         obstacle = _obstacle()
         run, obstacle = (None, obstacle) if obstacle else _init(mode="online", **given)
         if run is not None:
             return run
-        warnings.warn(f"W&B run {name or project!r} is written offline: {obstacle}.", WentOffline, stacklevel=2)
+        _warn(f"The W&B run {name or project!r} is written to disk only: {obstacle}.")
     run, obstacle = _init(mode="offline", **given)
     if run is None:
-        warnings.warn(f"W&B run {name or project!r} is not recorded: {obstacle}.", WentOffline, stacklevel=2)
+        _warn(f"The W&B run {name or project!r} is not recorded: {obstacle}.")
     return run
+
+
+def _finish_previous() -> None:
+    previous = load().run
+    if previous is not None:
+        with suppress(load().Error, OSError):
+            previous.finish()
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, WentOffline, stacklevel=3)
 
 
 def _init(*, mode: str, **given: Any) -> "tuple[Run | None, str]":
     wandb = load()
     try:
-        return wandb.init(mode=mode, reinit="finish_previous", settings=safe_settings(), **given), ""
+        return wandb.init(mode=mode, settings=safe_settings(), **given), ""
     except (wandb.Error, OSError) as error:
         return None, str(error).rstrip(".")
 
 
 def _obstacle() -> str:
-    """Why an online run is not possible, found out without asking the user; empty when nothing speaks against it."""
+    """Why an online run is not possible, found out without a prompt; empty when nothing speaks against it."""
     wandb = load()
+    url = wandb.setup().settings.base_url
+    if not _reachable(url):  # first, because a login greets the server and would wait for it
+        return f"{url} did not answer within {REACH_SECONDS:.0f} s"
     try:
-        if not wandb.login(prompt=False, verify=False):
-            return "nobody is logged in (wandb login)"
+        return "" if wandb.login(prompt=False, verify=False) else "nobody is logged in (try `wandb login`)"
     except wandb.Error as error:
         return str(error).rstrip(".")
-    url = wandb.setup().settings.base_url
-    return "" if _reachable(url) else f"{url} did not answer within {REACH_SECONDS:.0f} s"
 
 
 def _reachable(url: str) -> bool:
@@ -98,7 +111,8 @@ def _answers(url: str) -> bool:
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # it did answer; W&B may trust more certificates than we do
+        # A server whose certificate we refuse did answer; W&B may trust others than we do.
+        return isinstance(error.reason, ssl.SSLError)
     except OSError:
         return False
     return True

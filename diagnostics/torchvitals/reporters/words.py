@@ -1,4 +1,4 @@
-"""The phrases that every report is made of; without them each reporter would put the same thing in other words."""
+"""The phrases of every report; without them each reporter would put the same thing in other words."""
 
 import textwrap
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def clean(text: object) -> str:
 
 
 def block(label: str, text: str, *, label_at: int = 2, text_at: int = 10) -> list[str]:
-    """A label and the text wrapped beside it, each from its column. Names are never broken: they get copied."""
+    """A label and the text wrapped beside it, each in its column. Names are never broken: they get copied."""
     return textwrap.wrap(
         clean(text),
         WIDTH,

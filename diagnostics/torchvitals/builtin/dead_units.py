@@ -1,0 +1,161 @@
+"""TV101: finds units that no sample can wake up any more."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from torchvitals.core.finding import Finding, Remedy, Severity
+from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.window import Window
+
+LEAKY = frozenset({"leaky_relu", "prelu"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    site: str
+    op: str
+    units: int
+    share: float
+    at_start: float
+    beside: float
+    since: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadUnits(Diagnostic):
+    """Units of an activation layer that stayed silent for every sample of many batches.
+
+    What it measures: for each unit or channel, whether its pre-activation reached the part of the activation
+    where gradients pass, at any position (sample, time or place) of the latest batches. A unit that was below
+    it at all of `positions` positions is dead. Zeros in the output are not death: a unit that fires for one
+    sample in fifty is at work, and a healthy net may hold 95 % zeros.
+
+    Why it matters: a silent ReLU passes exactly no gradient, so that nothing but luck in the layers below can
+    bring it back. The layer computes with what is left.
+
+    When it is wrong: the share that a layer had in its first batches is forgiven, because deep He-initialised
+    nets are born with a fifth of their units silent on a batch and train well. With 1400 positions a unit
+    that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; units that fire more rarely
+    than that are called dead, and may not be. Leaky units keep a small slope, so that they are never more
+    than INFO.
+
+    What to try: a lower learning rate if the units died in training, zero biases and He initialisation if
+    they were born dead, a leaky activation in either case.
+
+    Source: He et al. 2015 (arXiv:1502.01852) for the scale; Lu et al. 2019 (arXiv:1903.06733) for nets born
+    dead.
+    """
+
+    code: ClassVar[str] = "TV101"
+    name: ClassVar[str] = "dead-units"
+    needs: ClassVar[frozenset[str]] = frozenset({"silence"})
+    ranges: ClassVar = {"positions": (1, 1e9), "max_growth": (0, 1), "max_share": (0, 1), "step_out": (0, 1)}
+
+    positions: int = 1400
+    """sample positions at which a unit must have been silent, all of them; from 1"""
+    max_growth: float = 0.3
+    """share of a layer that may die after the start without a warning; in [0, 1]"""
+    max_share: float = 0.5
+    """share of a layer above which it is critical, where it has grown or stands out; in [0, 1]"""
+    step_out: float = 0.2
+    """growth since the start, or excess over the neighbouring layers, that a critical share must show; in [0,
+    1]
+    """
+
+    def diagnose(self, window: Window) -> Iterator[Finding]:
+        looks = window.looks("silence")
+        if not looks:
+            return
+        shares = {
+            site: s
+            for site in looks[-1]["silence"].names
+            if (s := self._silent(looks[::-1], site)) is not None
+        }
+        suspects = [s for s in shares if shares[s].mean() > min(self.max_growth, self.max_share)]
+        layers = [self._layer(looks, site, shares) for site in suspects]
+        ill = sorted((x for x in layers if self._severity(x)), key=lambda x: (-self._severity(x), -x.share))
+        if ill:
+            yield self._finding(ill, len(shares))
+
+    def _silent(self, looks: Sequence[Snapshot], site: str) -> np.ndarray | None:
+        """Units silent at all of `positions` positions of these looks, taken in order; None if there were
+        fewer.
+        """
+        fired, seen = np.zeros(1, bool), 0.0
+        for look in looks:
+            table = look["silence"]
+            if site in table.names:
+                row = table.index(site)
+                fired = fired | table.units["fired"][row]
+                seen += table["positions"][row]
+                if seen >= self.positions:
+                    return ~fired
+        return None
+
+    def _layer(self, looks: Sequence[Snapshot], site: str, silent: dict[str, np.ndarray]) -> _Layer:
+        sites, table = list(silent), looks[-1]["silence"]
+        place = sites.index(site)
+        beside = [
+            silent[s].mean() for s in (*sites[max(place - 1, 0) : place], *sites[place + 1 : place + 2])
+        ]
+        at_start = self._silent(looks, site)
+        return _Layer(
+            site=site,
+            op=str(table["op"][table.index(site)]),
+            units=len(silent[site]),
+            share=float(silent[site].mean()),
+            at_start=float(at_start.mean()) if at_start is not None else 0.0,
+            beside=float(max(beside, default=0.0)),
+            since=_since(looks, site, silent[site]),
+        )
+
+    def _severity(self, layer: _Layer) -> int:
+        growth = layer.share - layer.at_start
+        stands_out = max(growth, layer.share - layer.beside) > self.step_out
+        critical = layer.share == 1.0 or (layer.share > self.max_share and stands_out)
+        severity = Severity.CRITICAL if critical else Severity.WARNING if growth > self.max_growth else 0
+        return min(severity, Severity.INFO) if layer.op in LEAKY else severity
+
+    def _finding(self, ill: Sequence[_Layer], layers: int) -> Finding:
+        worst = ill[0]
+        born = worst.at_start > worst.share / 2
+        return self.finding(
+            Severity(self._severity(worst)),
+            where=tuple(layer.site for layer in ill),
+            since=min(layer.since for layer in ill),
+            message=f"{worst.share:.0%} of the {worst.units} units of {worst.site} ({worst.op}) are dead"
+            + (f"; {len(ill)} of {layers} layers are affected." if len(ill) > 1 else "."),
+            cause="born dead: bias or initialisation" if born else "died in training: a step too large",
+            evidence={
+                "dead_share": worst.share,
+                "dead_share_at_start": worst.at_start,
+                "dead_share_of_neighbours": worst.beside,
+                "layers_affected": len(ill),
+            },
+            remedies=_remedies(born=born),
+        )
+
+
+def _since(looks: Sequence[Snapshot], site: str, silent: np.ndarray) -> int:
+    """Step at which half of the units that are silent now had fired for the last time."""
+    steps = [look.step for look in looks if site in look["silence"].names]
+    fired = [t.units["fired"][t.index(site)] for t in (look["silence"] for look in looks) if site in t.names]
+    died = np.zeros(silent.shape, int)
+    for place, bits in enumerate(fired):
+        died[bits] = place + 1
+    middle = int(np.median(died[silent])) if silent.any() else 0
+    return steps[min(middle, len(steps) - 1)]
+
+
+def _remedies(*, born: bool) -> tuple[Remedy, ...]:
+    leak = Remedy(
+        "Let silent units learn: use an activation with a slope below zero.", ("activation=leaky_relu",)
+    )
+    if born:
+        return (Remedy("Start with zero biases and He-scaled weights.", ("init=he_normal",)), leak)
+    slower = Remedy("Lower the learning rate three- to tenfold, or warm it up.", ("scheduler=warmup_cosine",))
+    return (slower, leak)

@@ -1,0 +1,213 @@
+"""TV203: finds the first NaN or Inf of a run and tells where it was born."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from torchvitals.core.finding import Finding, Remedy, Severity
+from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import NONE_BAD, ROWS
+from torchvitals.core.window import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Origin:
+    place: str
+    where: tuple[str, ...]
+    message: str
+    cause: str
+    remedies: tuple[Remedy, ...]
+    evidence: dict[str, float | int | str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonFinite(Diagnostic):
+    """NaN or Inf anywhere in the training, with the place where it was born.
+
+    What it measures: non-finite entries of inputs, outputs, gradients and the loss at every step, of
+    parameters, sites and updates at due steps. Of the first step that has any, the origin is the first that
+    is bad in the order input, parameters, forward (first site in execution order), loss, backward (last
+    site), optimizer.
+
+    Why it matters: one NaN in a gradient makes all weights NaN at the next step, and the run is lost from
+    there.
+
+    When it is wrong: a step that a gradient scaler skipped is INFO, since its overflows are by design. At a
+    step that was not due the sites were not looked at: the origin then says between which ends it lies.
+
+    What to try: it depends on the origin, and the finding says it.
+
+    Source: order of evaluation; a number can only be bad where all that it was computed from was good.
+    """
+
+    code: ClassVar[str] = "TV203"
+    name: ClassVar[str] = "non-finite"
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"input", "output", "parameter", "activation", "activation_gradient", "gradient", "update"}
+    )
+    ranges: ClassVar = {"near_limit": (0, 1)}
+
+    near_limit: float = 0.01
+    """part of the dtype's largest number beyond which an earlier value counts as about to overflow; in [0, 1]
+    """
+
+    def diagnose(self, window: Window) -> Iterator[Finding]:
+        bad = next((i for i, s in enumerate(window.snapshots) if s.nonfinite), None)
+        if bad is None:
+            return
+        look, before = window.snapshots[bad], window.snapshots[:bad]
+        origin = next(o for find in _ORDER if (o := find(self, look, before)) is not None)
+        yield self.finding(
+            Severity.INFO if look.labels.get("skipped") == "scaler" else Severity.CRITICAL,
+            where=origin.where,
+            since=look.step,
+            message=origin.message,
+            cause=origin.cause,
+            evidence={
+                "origin": origin.place,
+                "iteration": int(look.scalars.get("iteration", 0)),
+                **origin.evidence,
+            },
+            remedies=origin.remedies,
+        )
+
+    def _input(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
+        rows = _bad_rows(look, "input")
+        if not rows:
+            return None
+        table = look["input"]
+        name, place = table.names[rows[0]], float(table["first_bad"][rows[0]])
+        batch, row = divmod(int(place), ROWS) if place < NONE_BAD else (0, 0)
+        return _Origin(
+            place="input",
+            where=(name,),
+            message=f"Row {row} of {name} in batch {batch} holds NaN or Inf "
+            f"({table['nonfinite'][rows[0]]:.0f} entries).",
+            cause="bad data",
+            remedies=(Remedy("Clean or drop the sample; check the preprocessing for divisions by 0."),),
+            evidence={"batch": batch, "row": row, "entries": int(table["nonfinite"][rows[0]])},
+        )
+
+    def _parameters(self, look: Snapshot, before: Sequence[Snapshot]) -> _Origin | None:
+        names = _bad_names(look, "parameter")
+        if not names:
+            return None
+        unseen = f", changed since step {before[-1].step}" if before else ""
+        return _Origin(
+            place="parameters",
+            where=names,
+            message=f"The parameter {names[0]} held NaN or Inf before the forward pass{unseen}.",
+            cause="bad parameters" if before else "weights that were never initialised, or a bad checkpoint",
+            remedies=(Remedy("Initialise every parameter, and check the checkpoint that was loaded."),),
+            evidence={"parameters_affected": len(names)},
+        )
+
+    def _forward(self, look: Snapshot, before: Sequence[Snapshot]) -> _Origin | None:
+        names = _bad_names(look, "activation")
+        if not names:
+            return None
+        near = self._nearness(names[0], look, before)
+        overflow = near > self.near_limit
+        fix = "Keep the values small: normalise, scale by 1/sqrt(d), or compute in a wider dtype."
+        operation = "Guard divisions, logarithms and exponentials in this module."
+        return _Origin(
+            place="forward",
+            where=names,
+            message=f"{names[0]} is the first module to give NaN or Inf, from finite inputs"
+            + (": its values outgrew the dtype." if overflow else "."),
+            cause="overflow" if overflow else "undefined operation",
+            remedies=(Remedy(fix if overflow else operation),),
+            evidence={"nearness_to_limit": near, "sites_affected": len(names)},
+        )
+
+    def _nearness(self, name: str, look: Snapshot, before: Sequence[Snapshot]) -> float:
+        """Largest finite value at the site and the one before it, now and when last seen, over the dtype's
+        limit.
+        """
+        place = look["activation"].index(name)
+        names = look["activation"].names[max(place - 1, 0) : place + 1]
+        tables = [s["activation"] for s in (*before[-1:], look) if "activation" in s]
+        found = [t["abs_max"][i] / t["limit"][i] for t in tables for i, n in enumerate(t.names) if n in names]
+        return float(max(found, default=0.0))
+
+    def _output(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
+        if "activation" in look or not _bad_rows(look, "output"):
+            return None
+        return _Origin(
+            place="forward",
+            where=_bad_names(look, "output"),
+            message=f"The model's output holds NaN or Inf at step {look.step}, from finite inputs; that step was "
+            "not due, so the module is not known.",
+            cause="overflow or undefined operation",
+            remedies=(
+                Remedy("Run again with a schedule that looks at this step, from the last good checkpoint."),
+            ),
+            evidence={},
+        )
+
+    def _loss(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
+        if not _bad_loss(look):
+            return None
+        return _Origin(
+            place="loss",
+            where=("loss",),
+            message=f"The loss is {look.loss} although the model's output is finite.",
+            cause="undefined operation in the loss: log(0), 0/0 or an overflowing exp, or a bad target",
+            remedies=(
+                Remedy("Compute the loss from logits, or add eps inside logarithms; check the targets."),
+            ),
+            evidence={"loss": str(look.loss)},
+        )
+
+    def _backward(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
+        sites, names = _bad_names(look, "activation_gradient"), _bad_names(look, "gradient")
+        if not (sites or names):
+            return None
+        place = f"between {sites[-1]} and what follows it" if sites else f"at the latest at {names[-1]}"
+        return _Origin(
+            place="backward",
+            where=sites[::-1] or names[::-1],
+            message=f"The loss is finite but its gradient is not: born in the backward pass {place}.",
+            cause="a derivative that is infinite: sqrt at 0, a norm of zeros, or 0 times Inf behind a `where`",
+            remedies=(Remedy("Add eps inside the root or norm; mask the argument and not only the result."),),
+            evidence={"gradients_affected": len(names)},
+        )
+
+    def _optimizer(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
+        names = _bad_names(look, "update")
+        return _Origin(
+            place="optimizer",
+            where=names or ("optimizer",),
+            message=f"Gradients are finite but the update of {names[0] if names else 'a parameter'} is not.",
+            cause="optimizer state overflowed, or its eps is 0 in this dtype",
+            remedies=(
+                Remedy("Raise eps or lower the learning rate; keep the optimizer's state in float32."),
+            ),
+            evidence={"parameters_affected": len(names)},
+        )
+
+
+_ORDER: tuple[Callable[..., _Origin | None], ...] = (
+    NonFinite._input,
+    NonFinite._parameters,
+    NonFinite._forward,
+    NonFinite._output,
+    NonFinite._loss,
+    NonFinite._backward,
+    NonFinite._optimizer,
+)
+
+
+def _bad_rows(look: Snapshot, kind: str) -> list[int]:
+    return [int(i) for i in np.flatnonzero(look[kind]["nonfinite"])] if kind in look else []
+
+
+def _bad_names(look: Snapshot, kind: str) -> tuple[str, ...]:
+    return tuple(look[kind].names[i] for i in _bad_rows(look, kind))
+
+
+def _bad_loss(look: Snapshot) -> bool:
+    return look.loss is not None and not np.isfinite(look.loss)

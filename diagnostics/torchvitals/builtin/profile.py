@@ -1,0 +1,91 @@
+"""How gradients change with depth: the one measurement on which vanishing and exploding are judged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from torchvitals.core.snapshot import Snapshot
+
+ACTIVATIONS = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
+"""Bounded activations, whose slope is below 1 almost everywhere."""
+ADAPTIVE = frozenset(
+    {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Adafactor"}
+)
+"""Optimizers that rescale each parameter's gradient."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Norm of the gradient of the loss by each site's output, in execution order.
+
+    The Euclidean norm over the whole batch and all entries is used and not the root mean square: under fan-in
+    scaled initialisation it is the norm that stays the same from layer to layer, whatever their widths and
+    strides.
+    """
+
+    step: int
+    sites: tuple[str, ...]
+    ops: tuple[str, ...]
+    decades: np.ndarray
+    """log10 of the norms; shape (sites,)"""
+
+    @classmethod
+    def of(cls, look: Snapshot) -> "Profile":
+        """Sites whose gradient is finite and not 0; a gradient of exactly 0 is cut, not small."""
+        table = look["activation_gradient"]
+        keep = np.flatnonzero((table["nonfinite"] == 0) & (table["sum_sq"] > 0))
+        names, ops = np.array(table.names, dtype=object)[keep], table["op"][keep]
+        return cls(look.step, tuple(names), tuple(map(str, ops)), np.log10(table.norm[keep]))
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    @property
+    def growth(self) -> float:
+        """Decades by which the gradient grows from the last site back to the first; negative when it shrinks."""
+        return float(self.decades[0] - self.decades[-1])
+
+    @property
+    def consistency(self) -> float:
+        """R^2 of a straight line through the decades: near 1 when every layer takes its share, in [0, 1]."""
+        if len(self) < 3 or np.ptp(self.decades) == 0:
+            return 0.0
+        return float(np.corrcoef(np.arange(len(self)), self.decades)[0, 1] ** 2)
+
+    @property
+    def per_site(self) -> float:
+        """Median factor of the norm from one site back to the one before it."""
+        return float(10 ** np.median(-np.diff(self.decades)))
+
+    def steepest(self, *, growing: bool) -> str:
+        """The site on whose way back the gradient grows or shrinks most."""
+        change = -np.diff(self.decades)
+        return self.sites[int(np.argmax(change) if growing else np.argmin(change))]
+
+    def activation_part(self) -> float:
+        """Part of the change from last to first site that happens inside bounded activations."""
+        inside = [i for i in range(1, len(self)) if self.ops[i] in ACTIVATIONS]
+        change = sum(float(self.decades[i - 1] - self.decades[i]) for i in inside)
+        return change / self.growth if self.growth else 0.0
+
+
+def streak(looks: Sequence[Snapshot], holds: Callable[[Profile], bool]) -> list[Profile]:
+    """Profiles of the latest looks in a row that `holds` agrees to, oldest first; overflowed looks are left
+    out.
+    """
+    found: list[Profile] = []
+    for look in reversed(looks):
+        if look["activation_gradient"]["nonfinite"].any():
+            continue
+        profile = Profile.of(look)
+        if not holds(profile):
+            break
+        found.append(profile)
+    return found[::-1]
+
+
+def adaptive(look: Snapshot) -> bool:
+    """Whether every optimizer of the step rescales gradients by parameter."""
+    names = look.labels.get("optimizer", "").split("+")
+    return all(name in ADAPTIVE for name in names)

@@ -1,0 +1,157 @@
+"""TV201: finds gradients that shrink from layer to layer on their way back, so that early layers stop
+learning.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from torchvitals.builtin.profile import Profile, adaptive, streak
+from torchvitals.core.finding import Finding, Remedy, Severity
+from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.window import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class VanishingGradient(Diagnostic):
+    """Gradients that shrink by orders of magnitude from the last layer back to the first.
+
+    What it measures: the norm of the gradient of the loss by every site's output, in execution order. It asks
+    for a loss of more than `decades` decades from the last site to the first, for a steady loss (R^2 of log
+    norm against depth), and for `looks` looks in a row; at the very first look one is enough if the loss is a
+    decade larger.
+
+    Why it matters: with plain gradient descent a layer whose gradient is a thousand times smaller learns a
+    thousand times slower: the first layers keep their random weights.
+
+    When it is wrong: gradients by *weights* are not used, because in ReLU stacks <w, dL/dw> is the same in
+    all layers whatever the initialisation, so that they look alike while the signal dies. Sites whose
+    gradient is exactly 0 are left out (zero-initialised branches, cut graphs). Optimizers that rescale each
+    parameter, such as Adam, can undo the shrinking: there it is INFO until the most starved layer's gradients
+    fall below 10 eps, or its updates below what rounding keeps, or the loss stands still. The last is needed
+    because gradients above eps are no proof of health: sigmoid stacks of ten layers stay on their plateau
+    under Adam at 60 eps.
+
+    What to try: ReLU with He initialisation in place of sigmoid, an initialisation that fits the activation,
+    batch or layer normalisation, residual connections.
+
+    Source: Schoenholz et al. 2017 (arXiv:1611.01232); thresholds from the mean-field factors per layer, see
+    docs/diagnostics.md.
+    """
+
+    code: ClassVar[str] = "TV201"
+    name: ClassVar[str] = "vanishing-gradient"
+    needs: ClassVar[frozenset[str]] = frozenset({"activation_gradient", "gradient", "parameter", "update"})
+    ranges: ClassVar = {
+        "decades": (0.1, 300),
+        "consistency": (0, 1),
+        "looks": (1, 64),
+        "min_sites": (3, 1000),
+        "standstill": (0, 1),
+    }
+
+    decades: float = 3.0
+    """powers of ten lost from the last site to the first; from 0.1"""
+    consistency: float = 0.8
+    """least R^2 of log norm against depth; in [0, 1]"""
+    looks: int = 3
+    """looks in a row that must agree; 1 to 64"""
+    min_sites: int = 6
+    """fewest sites with a gradient that make a depth to speak of; from 3"""
+    standstill: float = 0.02
+    """relative fall of the loss below which it stands still; in [0, 1]"""
+
+    def diagnose(self, window: Window) -> Iterator[Finding]:
+        looks = window.looks("activation_gradient")
+        found = streak(looks, self._shrinks)
+        early = bool(found) and len(found) == len(looks) and found[-1].growth < -self.decades - 1
+        if early or len(found) >= self.looks:
+            yield self._finding(found[-1], found[0].step, looks)
+
+    def _shrinks(self, profile: Profile) -> bool:
+        deep = len(profile) >= self.min_sites
+        return deep and profile.growth < -self.decades and profile.consistency > self.consistency
+
+    def _finding(self, profile: Profile, since: int, looks: Sequence[Snapshot]) -> Finding:
+        floor = profile.decades[-1] - self.decades
+        starved = [profile.sites[i] for i in np.argsort(profile.decades) if profile.decades[i] < floor]
+        reached = _reached(looks[-1], starved) if adaptive(looks[-1]) else None
+        stalled = self._stalled(looks)
+        harmless = reached is not None and reached >= 1 and not stalled
+        by_activation = profile.activation_part() > 0.6
+        return self.finding(
+            Severity.INFO if harmless else Severity.CRITICAL,
+            where=tuple(starved),
+            since=since,
+            message=f"The gradient shrinks by 10^{-profile.growth:.1f} on its way back "
+            f"from {profile.sites[-1]} to {profile.sites[0]}"
+            + (", but the optimizer rescales it." if harmless else "."),
+            cause="activation slope" if by_activation else "initialisation scale",
+            evidence={
+                "decades_lost": -profile.growth,
+                "factor_per_site": profile.per_site,
+                "consistency_r2": profile.consistency,
+                "steepest_site": profile.steepest(growing=False),
+                "loss_stands_still": str(stalled).lower(),
+                **({"gradient_over_10_eps": reached} if reached is not None else {}),
+            },
+            remedies=_remedies(by_activation=by_activation),
+        )
+
+    def _stalled(self, looks: Sequence[Snapshot]) -> bool:
+        """Whether the loss of the latest third of the looks is no lower than that of the third before it."""
+        losses = [look.loss for look in looks if look.loss is not None]
+        third = len(losses) // 3
+        if third < self.looks:
+            return False
+        return float(np.median(losses[-third:])) > (1 - self.standstill) * float(
+            np.median(losses[-2 * third : -third])
+        )
+
+
+def _reached(look: Snapshot, starved: Sequence[str]) -> float | None:
+    """RMS gradient of the most starved layer over 10 eps, 0 where its updates are rounded away.
+
+    None where the optimizer has no eps or no starved site has parameters.
+    """
+    eps = look.scalars.get("eps")
+    if eps is None or "gradient" not in look:
+        return None
+    table, layers = look["gradient"], {}
+    for name, rms in zip(table.names, table.rms, strict=True):
+        module = name.rpartition(".")[0]
+        layers[module] = max(float(rms), layers.get(module, 0.0))
+    starving = [layers[site] for site in starved if site in layers]
+    if not starving:
+        return None
+    return 0.0 if _rounded_away(look, set(starved)) else min(starving) / (10 * eps)
+
+
+def _rounded_away(look: Snapshot, modules: set[str]) -> bool:
+    """Whether the median update of these modules is below what float32 keeps of a sum, 2^-25 of the weight."""
+    if "update" not in look or "parameter" not in look:
+        return False
+    update, parameter = look["update"], dict(zip(look["parameter"].names, look["parameter"].rms, strict=True))
+    ratios = [
+        update.rms[i] / parameter[name]
+        for i, name in enumerate(update.names)
+        if name.rpartition(".")[0] in modules and parameter.get(name, 0) > 0
+    ]
+    return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and float(np.median(ratios)) < 2**-25
+
+
+def _remedies(*, by_activation: bool) -> tuple[Remedy, ...]:
+    fit = Remedy(
+        "Use the initialisation that keeps the variance: He for ReLU and its kin.", ("init=he_normal",)
+    )
+    swap = Remedy(
+        "Use an activation with slope 1, and its initialisation.", ("activation=relu", "init=he_normal")
+    )
+    return (
+        swap if by_activation else fit,
+        Remedy("Normalise between layers.", ("model.norm=batch",)),
+        Remedy("Give gradients a way around the layers.", ("model.residual=true",)),
+    )

@@ -1,0 +1,90 @@
+"""Explains diagnostics and changes their thresholds by name; without it the command line could do neither."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field
+from itertools import pairwise
+from typing import Any
+
+from torchvitals.core.errors import FieldError, UnknownName
+from torchvitals.core.protocols import Diagnostic
+
+
+def find(code_or_name: str, *, known: Mapping[str, type[Diagnostic]]) -> type[Diagnostic]:
+    """The diagnostic with that code or name, in any case."""
+    wanted = code_or_name.lower()
+    for name, cls in known.items():
+        if wanted in (name.lower(), cls.code.lower()):
+            return cls
+    raise UnknownName("diagnostic", code_or_name, [*known, *(cls.code for cls in known.values())])
+
+
+def first_line(cls: type[Diagnostic]) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def explain(cls: type[Diagnostic]) -> Iterator[str]:
+    """Code, name, docstring, and the thresholds with their defaults."""
+    yield f"{cls.code} {cls.name}"
+    yield ""
+    yield inspect.getdoc(cls) or "(no documentation)"
+    yield ""
+    yield f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}"
+    yield "Thresholds:" if _fields(cls) else "Thresholds: none"
+    notes = _notes(cls)
+    for field in _fields(cls):
+        within = "in [{:g}, {:g}]".format(*cls.ranges[field.name]) if field.name in cls.ranges else ""
+        yield f"  {field.name} = {field.default!r}  {within}".rstrip()
+        yield from textwrap.wrap(
+            notes.get(field.name, ""), 88, initial_indent="      ", subsequent_indent="      "
+        )
+
+
+def _fields(cls: type[Diagnostic]) -> tuple[Field[Any], ...]:
+    return tuple(getattr(cls, "__dataclass_fields__", {}).values())
+
+
+def _notes(cls: type[Diagnostic]) -> dict[str, str]:
+    """The string under each field, which Python itself forgets. Empty where there is no source code."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    notes = {}
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    for line, below in pairwise(body):
+        match line, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(note))):
+                notes[name] = " ".join(note.split())
+    return notes
+
+
+def with_thresholds(
+    changes: Iterable[str], *, known: Mapping[str, type[Diagnostic]]
+) -> tuple[Diagnostic, ...]:
+    """All diagnostics, with changes such as `vanishing-gradient.decades=2`.
+
+    Raises `UnknownName` or `FieldError` for one that cannot be made.
+    """
+    given: dict[type[Diagnostic], dict[str, Any]] = {cls: {} for cls in known.values()}
+    for change in changes:
+        path, equals, value = change.partition("=")
+        name, dot, field = path.rpartition(".")
+        if not (equals and dot):
+            raise FieldError("--set", change, "NAME.FIELD=VALUE, such as vanishing-gradient.decades=2")
+        cls = find(name, known=known)
+        if field not in (names := [f.name for f in _fields(cls)]):
+            raise UnknownName(f"threshold of {cls.name}", field, names)
+        given[cls][field] = _number(change, value)
+    return tuple(cls(**thresholds) for cls, thresholds in given.items())
+
+
+def _number(change: str, value: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError) as error:
+        raise FieldError(
+            "--set", change, "a Python literal as the value, such as 2 or 0.5 or True"
+        ) from error

@@ -1,0 +1,89 @@
+"""The `torchvitals` command; without it one would have to open a Python session to read a recording."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from torchvitals.core.errors import TorchvitalsError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 with one sentence on stderr when the impossible was asked for."""
+    arguments = _parser().parse_args(argv)
+    try:
+        for line in arguments.command(arguments):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `torchvitals list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (TorchvitalsError, OSError) as error:
+        print(f"torchvitals: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+Command = Callable[[argparse.Namespace], Iterable[str]]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torchvitals", description="Vital signs for neural-network training."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add(commands, "list", _list, "every installed diagnostic in one line")
+    explain = _add(commands, "explain", _explain, "what a diagnostic measures, when it is wrong, what to try")
+    explain.add_argument("diagnostic", help="a code or a name, such as TV201 or vanishing-gradient")
+    report = _add(commands, "report", _report, "the report of a recorded run")
+    report.add_argument("recording", metavar="RUN.jsonl")
+    replay = _add(commands, "replay", _replay, "judge a recorded run again, under other thresholds")
+    replay.add_argument("recording", metavar="RUN.jsonl")
+    replay.add_argument("--set", action="append", default=[], metavar="NAME.FIELD=VALUE", dest="changes")
+    _add(commands, "doctor", _doctor, "versions, plugins, and what is missing")
+    return parser
+
+
+def _add(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"Print {text}.")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _list(_: argparse.Namespace) -> Iterator[str]:
+    from torchvitals import catalogue, registry
+
+    found = registry.diagnostics()
+    width = max(map(len, found), default=0)
+    for name, cls in found.items():
+        yield f"{cls.code}  {name:<{width}}  {catalogue.first_line(cls)}"
+        yield f"{'':<{len(cls.code)}}  {'':<{width}}  needs {', '.join(sorted(cls.needs)) or 'nothing'}"
+
+
+def _explain(arguments: argparse.Namespace) -> Iterator[str]:
+    from torchvitals import catalogue, registry
+
+    return catalogue.explain(catalogue.find(arguments.diagnostic, known=registry.diagnostics()))
+
+
+def _report(arguments: argparse.Namespace) -> Iterator[str]:
+    from torchvitals.reporters.recording import read
+    from torchvitals.reporters.text import render
+
+    yield render(read(arguments.recording).so_far())
+
+
+def _replay(arguments: argparse.Namespace) -> Iterator[str]:
+    from torchvitals import catalogue, registry
+    from torchvitals.monitor import judge
+    from torchvitals.reporters.recording import read
+    from torchvitals.reporters.text import render
+
+    chosen = catalogue.with_thresholds(arguments.changes, known=registry.diagnostics())
+    yield render(judge(read(arguments.recording).snapshots, chosen))
+
+
+def _doctor(_: argparse.Namespace) -> Iterator[str]:
+    from torchvitals.doctor import examine
+
+    yield from examine()
