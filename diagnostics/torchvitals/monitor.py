@@ -133,7 +133,7 @@ class Monitor:
             self._drain(wait=False)
 
     def close(self) -> None:
-        """Take in what is still on its way, tell the reporters, and leave no trace on model and optimizers."""
+        """Take in what is still on its way, tell the reporters, and leave no trace on the model."""
         if self._closed:
             return
         self._closed = True

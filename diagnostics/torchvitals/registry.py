@@ -1,4 +1,4 @@
-"""Finds diagnostics, probes and reporters by their entry points: the built-in ones come in by the same door."""
+"""Finds diagnostics, probes and reporters by their entry points: the built-in ones use the same door."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points

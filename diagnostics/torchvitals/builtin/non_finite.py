@@ -139,8 +139,8 @@ class NonFinite(Diagnostic):
         return _Origin(
             place="forward",
             where=_bad_names(look, "output"),
-            message=f"The model's output holds NaN or Inf at step {look.step}, from finite inputs; that step was "
-            "not due, so the module is not known.",
+            message=f"The model's output holds NaN or Inf at step {look.step}, from finite inputs; that step "
+            "was not due, so the module is not known.",
             cause="overflow or undefined operation",
             remedies=(
                 Remedy("Run again with a schedule that looks at this step, from the last good checkpoint."),
@@ -171,7 +171,7 @@ class NonFinite(Diagnostic):
             place="backward",
             where=sites[::-1] or names[::-1],
             message=f"The loss is finite but its gradient is not: born in the backward pass {place}.",
-            cause="a derivative that is infinite: sqrt at 0, a norm of zeros, or 0 times Inf behind a `where`",
+            cause="an infinite derivative: sqrt at 0, a norm of zeros, or 0 times Inf behind a `where`",
             remedies=(Remedy("Add eps inside the root or norm; mask the argument and not only the result."),),
             evidence={"gradients_affected": len(names)},
         )

@@ -43,7 +43,7 @@ class Profile:
 
     @property
     def growth(self) -> float:
-        """Decades by which the gradient grows from the last site back to the first; negative when it shrinks."""
+        """Decades gained by the gradient from the last site back to the first; negative if it shrinks."""
         return float(self.decades[0] - self.decades[-1])
 
     @property

@@ -102,14 +102,13 @@ class VanishingGradient(Diagnostic):
         )
 
     def _stalled(self, looks: Sequence[Snapshot]) -> bool:
-        """Whether the loss of the latest third of the looks is no lower than that of the third before it."""
+        """Whether the loss has not halved, and fell no more in the latest third of the looks."""
         losses = [look.loss for look in looks if look.loss is not None]
         third = len(losses) // 3
         if third < self.looks:
             return False
-        return float(np.median(losses[-third:])) > (1 - self.standstill) * float(
-            np.median(losses[-2 * third : -third])
-        )
+        before, now = float(np.median(losses[-2 * third : -third])), float(np.median(losses[-third:]))
+        return now > (1 - self.standstill) * before and now > losses[0] / 2
 
 
 def _reached(look: Snapshot, starved: Sequence[str]) -> float | None:
@@ -131,7 +130,7 @@ def _reached(look: Snapshot, starved: Sequence[str]) -> float | None:
 
 
 def _rounded_away(look: Snapshot, modules: set[str]) -> bool:
-    """Whether the median update of these modules is below what float32 keeps of a sum, 2^-25 of the weight."""
+    """Whether the median update of these modules is below 2^-25 of the weight, what float32 keeps."""
     if "update" not in look or "parameter" not in look:
         return False
     update, parameter = look["update"], dict(zip(look["parameter"].names, look["parameter"].rms, strict=True))

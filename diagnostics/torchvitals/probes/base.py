@@ -1,4 +1,4 @@
-"""What a probe is: the moments of a training step that it may use, and what it hands over at the end of it."""
+"""What a probe is: the moments of a training step that it may use, and what it hands over at its end."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar

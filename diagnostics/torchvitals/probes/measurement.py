@@ -37,7 +37,7 @@ class Row:
 
 
 def stacked(kind: str, rows: Sequence[Row], statistics: tuple[str, ...]) -> list[Measurement]:
-    """As few measurements as can be: rows of one device together, the n-th occurrence of a name in the n-th."""
+    """As few measurements as can be: rows of one device together, the n-th row of a name in the n-th."""
     groups: dict[Any, list[Row]] = {}
     seen: dict[str, int] = {}
     for row in rows:

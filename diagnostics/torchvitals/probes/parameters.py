@@ -12,7 +12,7 @@ from torchvitals.probes.reduce import STATISTICS, dense, limit, summarise
 
 
 class _ParameterRows(Probe):
-    """Shared by the probes whose rows are parameters: keeps rows from the moment of measuring to `collect`."""
+    """Shared by the probes whose rows are parameters: keeps rows from measuring to `collect`."""
 
     kind: ClassVar[str]
     statistics: ClassVar[tuple[str, ...]] = STATISTICS
@@ -65,7 +65,7 @@ _NARROW = (torch.float16, torch.bfloat16)
 def fused_norms(gradients: list[tuple[str, Tensor]]) -> Measurement:
     """Sums of squares of all gradients in one pass. A norm that is not finite marks its row as non-finite."""
     wide = [g.float() if g.dtype in _NARROW else g for _, g in gradients]
-    norms = torch.stack(torch._foreach_norm(wide)).double()
+    norms = torch.stack(torch._foreach_norm(wide)).double()  # pyright: ignore[reportPrivateImportUsage]
     bad = ~torch.isfinite(norms)
     return Measurement(
         kind="gradient",
@@ -117,7 +117,7 @@ class UpdateProbe(_ParameterRows):
 
 
 class SymmetryProbe(_ParameterRows):
-    """Units of a weight matrix that are twins of their neighbour both in their weights and in their gradient."""
+    """Units of a weight matrix that are twins of their neighbour in weights and gradient."""
 
     name = kind = "symmetry"
     provides = frozenset({"symmetry"})

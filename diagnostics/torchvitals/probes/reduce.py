@@ -74,7 +74,7 @@ def limit(x: Tensor) -> float:
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """The floating tensors inside whatever modules take and give: tensors, sequences, mappings, dataclasses."""
+    """The floating tensors inside whatever modules take and give: sequences, mappings, dataclasses."""
     if isinstance(value, Tensor):
         if value.is_floating_point() or value.is_complex():
             yield value

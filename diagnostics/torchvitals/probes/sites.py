@@ -154,10 +154,13 @@ class Tracer(TorchFunctionMode):
             self._unit_dim = -1 if func in _UNIT_LAST else 1 if func in _UNIT_SECOND else self._unit_dim
             return func(*args, **kwargs)
         z = args[0] if args else kwargs.get("input")
-        before = self._guarded(self._sink.before_activation, op, z, self._dim(z))
+        before = self._guarded(self._before, op, z)
         out = func(*args, **kwargs)
         self._guarded(self._activation_site, frame, op, out, before)
         return out
+
+    def _before(self, op: str, z: Tensor) -> Any:
+        return self._sink.before_activation(op, z, self._dim(z))
 
     def _activation_site(self, frame: _Frame, op: str, out: Tensor, before: Any) -> None:
         own = type(frame.module).__module__.endswith("torch.nn.modules.activation") and frame.path

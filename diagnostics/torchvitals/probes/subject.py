@@ -1,4 +1,4 @@
-"""What is watched: the model's parameters and modules under names that people recognise, and its optimizers."""
+"""What is watched: the model's parameters and modules under readable names, and its optimizers."""
 
 from collections.abc import Iterable
 
@@ -74,7 +74,7 @@ class Subject:
         return {"optimizer": "+".join(names)} if names else {}
 
     def scalars(self) -> dict[str, float]:
-        """Largest learning rate over the parameter groups and, where optimizers have one, the smallest eps."""
+        """Largest learning rate over the parameter groups and, where there is one, the smallest eps."""
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         rates = [rate for group in groups if (rate := _number(group.get("lr"))) is not None]
         eps = [group["eps"] for group in groups if isinstance(group.get("eps"), float)]
