@@ -1,0 +1,1 @@
+"""The data sets, one Lightning data module each: bundled with other packages, generated, or downloaded."""

@@ -1,0 +1,1 @@
+"""The networks, plain modules without any training code; one file each."""
