@@ -33,7 +33,7 @@ def explain(cls: type[Diagnostic]) -> Iterator[str]:
     yield ""
     yield f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}"
     yield "Thresholds:" if _fields(cls) else "Thresholds: none"
-    notes = _notes(cls)
+    notes = notes_of(cls)
     for field in _fields(cls):
         within = "in [{:g}, {:g}]".format(*cls.ranges[field.name]) if field.name in cls.ranges else ""
         yield f"  {field.name} = {field.default!r}  {within}".rstrip()
@@ -46,7 +46,7 @@ def _fields(cls: type[Diagnostic]) -> tuple[Field[Any], ...]:
     return tuple(getattr(cls, "__dataclass_fields__", {}).values())
 
 
-def _notes(cls: type[Diagnostic]) -> dict[str, str]:
+def notes_of(cls: type[Diagnostic]) -> dict[str, str]:
     """The string under each field, which Python itself forgets. Empty where there is no source code."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]

@@ -8,12 +8,11 @@ from torchvitals.core.finding import Incident, Severity
 EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV301": frozenset({"TV101", "TV201", "TV202"}),  # twins learn nothing of their own, or nothing at all
     "TV203": frozenset({"TV101", "TV201", "TV202"}),  # whatever is seen after the first NaN follows from it
-    "TV202": frozenset(
-        {"TV101", "TV203", "TV201"}
-    ),  # growing gradients throw weights until units die or overflow
+    # growing gradients throw weights until units die or overflow
+    "TV202": frozenset({"TV101", "TV203", "TV201"}),
     "TV101": frozenset({"TV201"}),  # a silent layer lets no gradient through
 }
-"""Codes that each code can be the reason for; cycles are broken by the onset."""
+"""Codes that each code can be the reason for. The onset breaks cycles; at one onset, the order here does."""
 
 
 def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
@@ -21,11 +20,11 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
 
     An incident is explained by the earliest one that can be the reason for it and did not begin after it.
     """
-    found = sorted(incidents, key=lambda i: (i.onset, _rank(i.code)))
+    found = sorted(incidents, key=lambda i: (i.onset, _rank(i.code), i.code))
     parent: dict[str, str] = {}
-    for child in found:
-        reasons = (r.code for r in found if _explains(r, child) and parent.get(r.code) != child.code)
-        reason = next(reasons, None)
+    for place, child in enumerate(found):
+        # Only what stands before it: so no chain is a circle, and a reason's own root is known by now.
+        reason = next((r.code for r in found[:place] if _explains(r, child)), None)
         if reason is not None:
             parent[child.code] = parent.get(reason, reason)
     told = [
@@ -41,11 +40,9 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
 def _explains(reason: Incident, child: Incident) -> bool:
     """A mere note explains nothing that is worse than itself."""
     possible = child.code in EXPLAINS.get(reason.code, ())
-    return (
-        possible and reason.onset <= child.onset and reason.severity >= min(child.severity, Severity.WARNING)
-    )
+    return possible and reason.severity >= min(child.severity, Severity.WARNING)
 
 
 def _rank(code: str) -> int:
-    """Of two incidents with one onset, the one that explains more comes first."""
-    return -len(EXPLAINS.get(code, ()))
+    """Of two incidents with one onset, the one further up in `EXPLAINS` comes first."""
+    return list(EXPLAINS).index(code) if code in EXPLAINS else len(EXPLAINS)

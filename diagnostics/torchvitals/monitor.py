@@ -32,8 +32,8 @@ from torchvitals.schedule import Schedule
 
 ALWAYS = frozenset({"gradient", "input", "output"})
 """Kinds that are looked at in every step, cheaply; the rest only in due steps."""
-ARMED_STEPS = 3
-"""Steps that are due whatever the schedule says after something non-finite was seen."""
+ARMED_STEPS = 16
+"""Steps that are due whatever the schedule says after an incident opened or became worse."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ class Monitor:
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""
         with self.subject.clock:
-            if loss is not None:
-                self._losses.append(loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss))
+            with self._guard("loss", []):
+                if loss is not None:
+                    self._losses.append(_number(loss))
             self._iteration += 1
             self._each("begin", None, self._iteration)
 
@@ -227,8 +228,6 @@ class Monitor:
             self._looks += 1
             self._measured |= {kind: len(table) for kind, table in tables.items()}
         snapshot = Snapshot(pending.step, scalars, pending.labels, tables if pending.due else bad)
-        if snapshot.nonfinite:
-            self._armed_until = self.step + ARMED_STEPS
         self._window = self._window.add(snapshot)
         self._judge(snapshot, looked=pending.due)
 
@@ -239,7 +238,10 @@ class Monitor:
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
                     findings.extend(diagnostic.diagnose(self._window))
-        news = self._book.follow(findings, snapshot.step, looked=looked)
+        # What cannot be judged, because it overflowed, is no sign of recovery.
+        news = self._book.follow(findings, snapshot.step, looked=looked and not snapshot.nonfinite)
+        if any(i.severity > Severity.INFO and i.resolved is None for i in news):
+            self._armed_until = self.step + ARMED_STEPS
         for reporter in tuple(self._reporters):
             with self._guard(reporter, self._reporters):
                 reporter.on_snapshot(snapshot)
@@ -289,12 +291,17 @@ def severity_of(value: Severity | str | None) -> Severity | None:
     raise FieldError("stop_on", value, f"None, or one of {', '.join(Severity.__members__)}")
 
 
+def _number(loss: Tensor | float) -> Tensor | float:
+    """A loss of any shape as one number, left on its device."""
+    return loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss)
+
+
 def _holds_nonfinite(table: Table) -> bool:
     return "nonfinite" in table.columns and bool(table["nonfinite"].any())
 
 
 def _failure(part: Any, error: Exception, step: int) -> Finding:
-    what = getattr(part, "name", type(part).__name__)
+    what = part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
     return Finding(
         code="TV001",
         name="diagnostic-failed",

@@ -47,8 +47,7 @@ def resolve(wanted: Iterable[str | Diagnostic] | None) -> tuple[Diagnostic, ...]
     """Diagnostics ready to use: built with their defaults where only the name was given; None means all."""
     if wanted is None:
         return tuple(cls() for cls in diagnostics().values())
-    if isinstance(wanted, str):
-        raise FieldError("diagnostics", wanted, f"a list, such as [{wanted!r}]")
+    wanted = _listed("diagnostics", wanted)
     built = [_checked(item, load("diagnostic", item))() if isinstance(item, str) else item for item in wanted]
     for item in built:
         if not isinstance(item, Diagnostic):
@@ -60,7 +59,15 @@ def resolve(wanted: Iterable[str | Diagnostic] | None) -> tuple[Diagnostic, ...]
 
 def choose(noun: str, wanted: Iterable[Any]) -> tuple[Any, ...]:
     """Probes or reporters, where those given by name are loaded and built."""
-    return tuple(load(noun, item)() if isinstance(item, str) else item for item in wanted)
+    return tuple(
+        load(noun, item)() if isinstance(item, str) else item for item in _listed(f"{noun}s", wanted)
+    )
+
+
+def _listed(field: str, wanted: Any) -> Iterable[Any]:
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+        raise FieldError(field, wanted, f"a list, such as [{wanted!r}]")
+    return wanted
 
 
 def _checked(name: str, cls: Any) -> type[Diagnostic]:

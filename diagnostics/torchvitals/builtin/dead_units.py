@@ -67,7 +67,7 @@ class DeadUnits(Diagnostic):
     """
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        looks = window.looks("silence")
+        looks = window.finite.looks("silence")
         if not looks:
             return
         shares = {
@@ -83,17 +83,18 @@ class DeadUnits(Diagnostic):
 
     def _silent(self, looks: Sequence[Snapshot], site: str) -> np.ndarray | None:
         """Units silent at all of `positions` positions of these looks, taken in order; None if there were
-        fewer.
+        fewer before the layer got other units.
         """
-        fired, seen = np.zeros(1, bool), 0.0
-        for look in looks:
-            table = look["silence"]
-            if site in table.names:
-                row = table.index(site)
-                fired = fired | table.units["fired"][row]
-                seen += table["positions"][row]
-                if seen >= self.positions:
-                    return ~fired
+        seen, fired = 0.0, None
+        for table in (look["silence"] for look in looks if site in look["silence"].names):
+            row = table.index(site)
+            bits = table.units["fired"][row]
+            if fired is not None and len(fired) != len(bits):
+                return None
+            fired = bits if fired is None else fired | bits
+            seen += table["positions"][row]
+            if seen >= self.positions:
+                return ~fired if len(fired) else None
         return None
 
     def _layer(self, looks: Sequence[Snapshot], site: str, silent: dict[str, np.ndarray]) -> _Layer:
@@ -142,10 +143,12 @@ class DeadUnits(Diagnostic):
 
 def _since(looks: Sequence[Snapshot], site: str, silent: np.ndarray) -> int:
     """Step at which half of the units that are silent now had fired for the last time."""
-    steps = [look.step for look in looks if site in look["silence"].names]
-    fired = [t.units["fired"][t.index(site)] for t in (look["silence"] for look in looks) if site in t.names]
+    seen = [(s.step, s["silence"]) for s in looks if site in s["silence"].names]
+    known = [(step, t.units["fired"][t.index(site)]) for step, t in seen]
+    alike = [(step, bits) for step, bits in known if bits.shape == silent.shape]
+    steps = [step for step, _ in alike]
     died = np.zeros(silent.shape, int)
-    for place, bits in enumerate(fired):
+    for place, (_, bits) in enumerate(alike):
         died[bits] = place + 1
     middle = int(np.median(died[silent])) if silent.any() else 0
     return steps[min(middle, len(steps) - 1)]

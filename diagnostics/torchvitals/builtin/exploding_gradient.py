@@ -54,12 +54,12 @@ class ExplodingGradient(Diagnostic):
     """fewest steps that make a growth over time; from 3"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        looks = window.looks("activation_gradient")
+        looks = window.finite.looks("activation_gradient")
         found = streak(looks, self._grows)
         if found:
             yield self._over_depth(found[-1], found[0].step, born=found[0].step == looks[0].step)
         else:
-            yield from self._over_time(window)
+            yield from self._over_time(window.finite)
 
     def _grows(self, profile: Profile) -> bool:
         deep = len(profile) >= self.min_sites
@@ -101,8 +101,8 @@ class ExplodingGradient(Diagnostic):
         rate = float(np.polyfit(steps, y, 1)[0])
         steady = np.ptp(y) > 0 and np.corrcoef(steps, y)[0, 1] ** 2 > self.consistency
         if y[-1] - y[0] > self.decades and steady and rate > 0 and not falls:
-            latest = window.looks("gradient")
-            limit = float(latest[-1]["gradient"]["limit"].max()) if latest else 3.4e38
+            latest = [look["gradient"] for look in window.looks("gradient") if len(look["gradient"])]
+            limit = float(latest[-1]["limit"].max()) if latest else 3.4e38
             yield self._growing(
                 stretch[0].step, float(y[-1] - y[0]), rate, (math.log10(limit) - y[-1]) / rate
             )

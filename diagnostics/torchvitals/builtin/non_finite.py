@@ -55,13 +55,18 @@ class NonFinite(Diagnostic):
     """
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        bad = next((i for i, s in enumerate(window.snapshots) if s.nonfinite), None)
-        if bad is None:
-            return
-        look, before = window.snapshots[bad], window.snapshots[:bad]
-        origin = next(o for find in _ORDER if (o := find(self, look, before)) is not None)
-        yield self.finding(
-            Severity.INFO if look.labels.get("skipped") == "scaler" else Severity.CRITICAL,
+        bad = [i for i, s in enumerate(window.snapshots) if s.nonfinite]
+        # What a scaler skipped is told only where nothing worse happened, or it would hide all that follows.
+        for i in sorted(bad, key=lambda i: (_skipped(window.snapshots[i]), i)):
+            look, before = window.snapshots[i], window.snapshots[:i]
+            origin = next((o for find in _ORDER if (o := find(self, look, before)) is not None), None)
+            if origin is not None:
+                yield self._finding(origin, look)
+                return
+
+    def _finding(self, origin: _Origin, look: Snapshot) -> Finding:
+        return self.finding(
+            Severity.INFO if _skipped(look) else Severity.CRITICAL,
             where=origin.where,
             since=look.step,
             message=origin.message,
@@ -110,7 +115,9 @@ class NonFinite(Diagnostic):
         if not names:
             return None
         near = self._nearness(names[0], look, before)
-        overflow = near > self.near_limit
+        # A weighted sum of finite numbers is always defined: it can only overflow.
+        op = str(look["activation"]["op"][look["activation"].index(names[0])])
+        overflow = near > self.near_limit or op.startswith(("Linear", "Conv"))
         fix = "Keep the values small: normalise, scale by 1/sqrt(d), or compute in a wider dtype."
         operation = "Guard divisions, logarithms and exponentials in this module."
         return _Origin(
@@ -134,17 +141,21 @@ class NonFinite(Diagnostic):
         return float(max(found, default=0.0))
 
     def _output(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
-        if "activation" in look or not _bad_rows(look, "output"):
+        names = _bad_names(look, "output")
+        if not names:
             return None
+        between = "all modules gave finite values, so it was born between them or after the last"
+        unseen = "that step was not due, so the module is not known"
+        guard = Remedy("Guard the divisions, logarithms and exponentials in the model's own forward.")
+        again = Remedy("Run again with a schedule that looks at this step, from the last good checkpoint.")
+        due = "activation" in look
         return _Origin(
             place="forward",
-            where=_bad_names(look, "output"),
-            message=f"The model's output holds NaN or Inf at step {look.step}, from finite inputs; that step "
-            "was not due, so the module is not known.",
-            cause="overflow or undefined operation",
-            remedies=(
-                Remedy("Run again with a schedule that looks at this step, from the last good checkpoint."),
-            ),
+            where=names,
+            message=f"The model's output holds NaN or Inf at step {look.step}, from finite inputs; "
+            f"{between if due else unseen}.",
+            cause="undefined operation" if due else "overflow or undefined operation",
+            remedies=(guard if due else again,),
             evidence={},
         )
 
@@ -178,10 +189,12 @@ class NonFinite(Diagnostic):
 
     def _optimizer(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
         names = _bad_names(look, "update")
+        if not names:
+            return None
         return _Origin(
             place="optimizer",
-            where=names or ("optimizer",),
-            message=f"Gradients are finite but the update of {names[0] if names else 'a parameter'} is not.",
+            where=names,
+            message=f"Gradients are finite but the update of {names[0]} is not.",
             cause="optimizer state overflowed, or its eps is 0 in this dtype",
             remedies=(
                 Remedy("Raise eps or lower the learning rate; keep the optimizer's state in float32."),
@@ -199,6 +212,10 @@ _ORDER: tuple[Callable[..., _Origin | None], ...] = (
     NonFinite._backward,
     NonFinite._optimizer,
 )
+
+
+def _skipped(look: Snapshot) -> bool:
+    return look.labels.get("skipped") == "scaler"
 
 
 def _bad_rows(look: Snapshot, kind: str) -> list[int]:

@@ -71,13 +71,9 @@ class Profile:
 
 
 def streak(looks: Sequence[Snapshot], holds: Callable[[Profile], bool]) -> list[Profile]:
-    """Profiles of the latest looks in a row that `holds` agrees to, oldest first; overflowed looks are left
-    out.
-    """
+    """Profiles of the latest looks in a row that `holds` agrees to, oldest first."""
     found: list[Profile] = []
     for look in reversed(looks):
-        if look["activation_gradient"]["nonfinite"].any():
-            continue
         profile = Profile.of(look)
         if not holds(profile):
             break

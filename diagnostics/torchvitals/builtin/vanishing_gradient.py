@@ -2,6 +2,7 @@
 learning.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -65,7 +66,7 @@ class VanishingGradient(Diagnostic):
     """relative fall of the loss below which it stands still; in [0, 1]"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        looks = window.looks("activation_gradient")
+        looks = window.finite.looks("activation_gradient")
         found = streak(looks, self._shrinks)
         early = bool(found) and len(found) == len(looks) and found[-1].growth < -self.decades - 1
         if early or len(found) >= self.looks:
@@ -126,7 +127,9 @@ def _reached(look: Snapshot, starved: Sequence[str]) -> float | None:
     starving = [layers[site] for site in starved if site in layers]
     if not starving:
         return None
-    return 0.0 if _rounded_away(look, set(starved)) else min(starving) / (10 * eps)
+    if _rounded_away(look, set(starved)):
+        return 0.0
+    return min(starving) / (10 * eps) if eps > 0 else math.inf
 
 
 def _rounded_away(look: Snapshot, modules: set[str]) -> bool:

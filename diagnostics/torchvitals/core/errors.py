@@ -11,10 +11,19 @@ TorchvitalsError
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class TorchvitalsError(Exception):
     """Root of everything that torchvitals raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By the text alone: the processes of a sweep send errors to each other, and `__init__` wants more.
+        return _again, (type(self), *self.args), self.__dict__ or None
+
+
+def _again(cls: type[TorchvitalsError], *args: object) -> TorchvitalsError:
+    return cls.__new__(cls, *args)
 
 
 class FieldError(TorchvitalsError, ValueError):

@@ -1,7 +1,8 @@
 """What diagnostics say, and what becomes of it over time."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -77,8 +78,8 @@ class Incident:
         return cls(**shared, onset=finding.since, last_seen=step, now=finding.message)
 
     def to_dict(self) -> dict[str, Any]:
-        evidence = {k: encode(v) if isinstance(v, float) else v for k, v in self.evidence.items()}
-        return {**asdict(self), "severity": self.severity.name, "evidence": evidence}
+        evidence = {name: _told(value) for name, value in self.evidence.items()}
+        return {**asdict(replace(self, evidence={})), "severity": self.severity.name, "evidence": evidence}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Incident":
@@ -88,6 +89,16 @@ class Incident:
                 "severity": Severity[data["severity"]],
                 "where": tuple(data["where"]),
                 "explains": tuple(data["explains"]),
+                "evidence": {name: _heard(value) for name, value in data["evidence"].items()},
                 "remedies": tuple(Remedy(r["text"], tuple(r["overrides"])) for r in data["remedies"]),
             }
         )
+
+
+def _told(value: float | int | str) -> Any:
+    """Marked as a number where it is nan or inf, since evidence holds words such as "nan" too."""
+    return {"float": encode(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _heard(value: Any) -> float | int | str:
+    return float(value["float"]) if isinstance(value, Mapping) else value

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
 from typing import ClassVar, Protocol, runtime_checkable
 
 from torchvitals.core.errors import FieldError
@@ -28,10 +29,11 @@ class Diagnostic(ABC):
 
     def __post_init__(self) -> None:
         for field, (low, high) in self.ranges.items():
-            if not low <= getattr(self, field) <= high:
-                raise FieldError(
-                    f"{type(self).__name__}.{field}", getattr(self, field), f"a number in [{low}, {high}]"
-                )
+            value = getattr(self, field)
+            # A threshold whose default is whole counts something.
+            sort, noun = (Integral, "whole number") if _whole(type(self), field) else (Real, "number")
+            if not (isinstance(value, sort) and low <= value <= high):  # pyright: ignore[reportOperatorIssue]
+                raise FieldError(f"{type(self).__name__}.{field}", value, f"a {noun} in [{low}, {high}]")
 
     @abstractmethod
     def diagnose(self, window: Window) -> Iterator[Finding]:
@@ -60,6 +62,10 @@ class Diagnostic(ABC):
             evidence=evidence,
             remedies=remedies,
         )
+
+
+def _whole(cls: type[Diagnostic], field: str) -> bool:
+    return isinstance(getattr(cls, field, None), int)
 
 
 @runtime_checkable

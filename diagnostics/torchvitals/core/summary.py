@@ -81,10 +81,8 @@ class Summary:
 
 
 def verdict_of(incidents: tuple[Incident, ...], *, looks: int) -> Verdict:
-    """Judge by the worst root; one that has been resolved counts one degree less. No look is no verdict."""
+    """Judge by the worst incident; one that has been resolved counts one degree less. No look is no verdict."""
     if looks == 0:
         return "no data"
-    worst = max(
-        (i.severity - (i.resolved is not None) for i in incidents if i.explained_by is None), default=0
-    )
-    return {Severity.CRITICAL: "ill", Severity.WARNING: "suspect"}.get(Severity(max(worst, 1)), "healthy")  # type: ignore[return-value]
+    worst = max((i.severity - (i.resolved is not None) for i in incidents), default=0)
+    return "ill" if worst >= Severity.CRITICAL else "suspect" if worst >= Severity.WARNING else "healthy"

@@ -1,13 +1,15 @@
 """The one container of measurements: rows are sites or parameters, columns are statistics that merge."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from torchvitals.core.errors import FieldError
 
+T = TypeVar("T")
 Bits = np.ndarray
 """One boolean per unit, shape (units,)."""
 
@@ -19,6 +21,13 @@ NONE_BAD = float(2**53)
 
 def _same(ours: Any, _theirs: Any) -> Any:
     return ours
+
+
+def _either(ours: Bits, theirs: Bits) -> Bits:
+    """Where the two cannot be told to be the same units, all count as fired: nobody is accused by mistake."""
+    if len(ours) != len(theirs):
+        return np.ones(max(len(ours), len(theirs)), bool)
+    return ours | theirs
 
 
 MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -35,11 +44,14 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "rows": np.maximum,  # units of a weight matrix
     "symmetric_rows": np.maximum,  # of these, how many are twins of their neighbour in weight and gradient
     # one boolean per unit
-    "fired": np.logical_or,  # the unit passed a gradient at some position
+    "fired": _either,  # the unit passed a gradient at some position
     # words
     "op": _same,  # what was called at the site: "Linear", "relu", ...
 }
 """How each statistic of two disjoint sets of data becomes that of their union, declared in this one place."""
+
+TEXTS = frozenset({"op"})
+"""Statistics that are words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +83,9 @@ class Table:
         return self.columns[statistic]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Table) and self.to_dict() == other.to_dict()
+        if not isinstance(other, Table):
+            return NotImplemented
+        return self.kind == other.kind and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -100,18 +114,23 @@ class Table:
         )
 
     def merge(self, other: "Table") -> "Table":
-        """The table of both tables' data together: micro-batches, ranks and replay are this one operation."""
+        """The table of both tables' data together: micro-batches, ranks and replay are this one operation.
+
+        A statistic that only one of them has is not known of both together, and is left out.
+        """
+        if not (self.names and other.names):
+            return self if self.names else other
         theirs = {name: row for row, name in enumerate(other.names)}
         both = [row for row, name in enumerate(self.names) if name in theirs]
         match = [theirs[self.names[row]] for row in both]
         new = [row for name, row in theirs.items() if name not in set(self.names)]
         columns = {}
-        for name, ours in self.columns.items():
+        for name, ours in _shared(self.columns, other.columns):
             merged = ours.copy()
             merged[both] = MERGES[name](ours[both], other.columns[name][match])
             columns[name] = np.concatenate([merged, other.columns[name][new]])
         units = {}
-        for name, ours in self.units.items():
+        for name, ours in _shared(self.units, other.units):
             rows = list(ours)
             for mine, yours in zip(both, match, strict=True):
                 rows[mine] = MERGES[name](ours[mine], other.units[name][yours])
@@ -122,16 +141,29 @@ class Table:
         """Plain lists and texts; `from_dict` brings back an equal table."""
         return {
             "names": list(self.names),
-            "columns": {name: column.tolist() for name, column in self.columns.items()},
+            "columns": {name: _plain(name, column) for name, column in self.columns.items()},
             "units": {name: [_pack(bits) for bits in rows] for name, rows in self.units.items()},
         }
 
     @classmethod
     def from_dict(cls, kind: str, data: Mapping[str, Any]) -> "Table":
-        columns = {name: np.asarray(column) for name, column in data["columns"].items()}
-        numbers = {n: c if c.dtype.kind == "U" else c.astype(np.float64) for n, c in columns.items()}
+        columns = {
+            name: np.array(column, str) if name in TEXTS else np.array([float(x) for x in column], np.float64)
+            for name, column in data["columns"].items()
+        }
         units = {name: tuple(_unpack(text) for text in rows) for name, rows in data["units"].items()}
-        return cls(kind, tuple(data["names"]), numbers, units)
+        return cls(kind, tuple(data["names"]), columns, units)
+
+
+def _shared(ours: Mapping[str, T], theirs: Mapping[str, T]) -> list[tuple[str, T]]:
+    return [(name, value) for name, value in ours.items() if name in theirs]
+
+
+def _plain(name: str, column: np.ndarray) -> list[Any]:
+    """JSON knows no inf, which a sum of squares can reach: it travels as the text that `float` reads."""
+    if name in TEXTS or np.isfinite(column).all():
+        return column.tolist()
+    return [x if math.isfinite(x) else str(x) for x in column.tolist()]
 
 
 def _pack(bits: Bits) -> str:

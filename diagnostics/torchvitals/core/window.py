@@ -1,6 +1,6 @@
 """What diagnostics judge: the recent past, and the first looks of the run to compare it with."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torchvitals.core.errors import FieldError
 from torchvitals.core.snapshot import Snapshot
@@ -41,3 +41,8 @@ class Window:
     def looks(self, *kinds: str) -> tuple[Snapshot, ...]:
         """The snapshots that hold a table of each of these kinds, oldest first."""
         return tuple(s for s in self.snapshots if all(kind in s.tables for kind in kinds))
+
+    @property
+    def finite(self) -> "Window":
+        """The window without the snapshots that hold a NaN or Inf, which are no basis for a comparison."""
+        return replace(self, snapshots=tuple(s for s in self.snapshots if not s.nonfinite))
