@@ -1,0 +1,1 @@
+"""A plugin for torchvitals: one diagnostic and one reporter."""
