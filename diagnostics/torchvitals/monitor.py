@@ -172,7 +172,7 @@ class Monitor:
 
     def _start_probes(self) -> list[Probe]:
         wanted = ALWAYS.union(*(d.needs for d in self._diagnostics))
-        probes = [registry.load("probe", name)() for name in registry.installed("probe")]
+        probes = [make() for make in registry.load_all("probe").values()]
         missing = wanted.difference(*(p.provides for p in probes))
         if missing:
             known = sorted(set().union(*(p.provides for p in probes)))

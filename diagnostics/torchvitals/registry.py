@@ -29,17 +29,24 @@ def load(noun: str, name: str) -> Any:
     points = installed(noun)
     if name not in points:
         raise UnknownName(noun, name, points)
+    return _loaded(noun, points[name])
+
+
+def load_all(noun: str) -> dict[str, Any]:
+    """Everything that is installed, by name. Raises `BrokenPlugin`."""
+    return {name: _loaded(noun, point) for name, point in installed(noun).items()}
+
+
+def _loaded(noun: str, point: EntryPoint) -> Any:
     try:
-        return points[name].load()
+        return point.load()
     except Exception as error:
-        raise BrokenPlugin(
-            f"The {noun} {name!r} of {_owner(points[name])} does not load: {error!r}"
-        ) from error
+        raise BrokenPlugin(f"The {noun} {point.name!r} of {_owner(point)} does not load: {error!r}") from error
 
 
 def diagnostics() -> dict[str, type[Diagnostic]]:
     """Every installed diagnostic by name, in the order of their codes."""
-    found = {name: _checked(name, load("diagnostic", name)) for name in installed("diagnostic")}
+    found = {name: _checked(name, cls) for name, cls in load_all("diagnostic").items()}
     return dict(sorted(found.items(), key=lambda item: item[1].code))
 
 

@@ -124,7 +124,7 @@ def watch(
         model,
         optimizers,
         diagnostics=diagnostics,
-        reporters=(ConsoleReporter(),) if reporters is None else reporters,
+        reporters=(ConsoleReporter(report=False),) if reporters is None else reporters,
         schedule=schedule,
         strict=strict,
         stop_on=stop_on,

@@ -136,9 +136,17 @@ class SymmetryProbe(_ParameterRows):
                 parameter.ndim >= 2 and rows >= 2 and parameter[0].numel() >= 2 and not gradient.is_sparse
             )
             if matrix and name.rpartition(".")[0] not in embeddings:
-                twins = _twins(parameter.detach()) & _twins(gradient.detach())
-                count = twins.sum(dtype=torch.float64) + twins.any()
+                count = _symmetric_rows(parameter.detach(), gradient.detach())
                 self._rows.append(Row(name=name, known={"rows": float(rows)}, values=count.reshape(1)))
+
+
+def _symmetric_rows(w: Tensor, gradient: Tensor) -> Tensor:
+    """Rows that are twins in both: a float64 scalar on the device of `w`."""
+    twins = _twins(w)
+    if w.device.type == "cpu" and not twins.numpy().any():
+        return torch.zeros((), dtype=torch.float64)  # as in every healthy net: the gradient need not be looked at
+    twins &= _twins(gradient)
+    return twins.sum(dtype=torch.float64) + twins.any()
 
 
 def _twins(w: Tensor) -> Tensor:

@@ -20,16 +20,18 @@ STYLES = {
 
 
 class ConsoleReporter:
-    """Prints an incident when it opens, worsens or is resolved, and the report at the end.
+    """Prints an incident when it opens, worsens or is resolved, and at the end the report or, without `report`,
+    one line.
 
     A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before
     the report, and nothing that is only INFO. Colours need a terminal and rich; without them the text is the
     same.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, most: int = 3) -> None:
+    def __init__(self, stream: TextIO | None = None, *, most: int = 3, report: bool = True) -> None:
         self._stream = stream
         self._most = most
+        self._report = report
         self._printed: Counter[str] = Counter()
         self._known: dict[str, Severity] = {}
 
@@ -46,7 +48,7 @@ class ConsoleReporter:
         self._print("\n".join(_compact(incident, news=self._news(incident))))
 
     def on_close(self, summary: Summary) -> None:
-        if any(incident.severity > Severity.INFO for incident in summary.incidents):
+        if self._report and any(incident.severity > Severity.INFO for incident in summary.incidents):
             self._print(f"\n{render(summary)}\n")
         elif summary.verdict == "no data":
             self._print(render(summary))

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 Mode = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled")
 REACH_SECONDS = 4.0
+LIMITS: Mapping[str, float | int] = {
+    "init_timeout": 8.0,
+    "finish_timeout": 10.0,
+    # A server that takes connections and never answers makes `finish` wait in spite of its limit: bound each request.
+    "x_graphql_timeout_seconds": 5.0,
+    "x_graphql_retry_max": 1,
+    "x_file_stream_timeout_seconds": 5.0,
+    "x_file_stream_retry_max": 2,
+    "x_file_stream_retry_wait_max_seconds": 4.0,
+}
 
 
 class WentOffline(UserWarning):
@@ -26,9 +36,11 @@ class WentOffline(UserWarning):
 
 
 def safe_settings(**overrides: Any) -> "Settings":
-    """W&B settings with short limits. By default `init` may take 90 s, and `finish` waits for ever for a
-    server that has gone away."""
-    return load().Settings(**{"init_timeout": 8.0, "finish_timeout": 10.0, **overrides})
+    """W&B settings with short limits: `init` waits 90 s by default, and `finish` for ever when the server has left.
+
+    The price: after about half a minute without a server the rest of the run is on disk only (`wandb sync`).
+    """
+    return load().Settings(**{**LIMITS, **overrides})
 
 
 def start_run(
