@@ -4,7 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import Field
+from dataclasses import Field, fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +43,7 @@ def explain(cls: type[Diagnostic]) -> Iterator[str]:
 
 
 def _fields(cls: type[Diagnostic]) -> tuple[Field[Any], ...]:
-    return tuple(getattr(cls, "__dataclass_fields__", {}).values())
+    return fields(cls) if is_dataclass(cls) else ()
 
 
 def notes_of(cls: type[Diagnostic]) -> dict[str, str]:
@@ -85,6 +85,4 @@ def _number(change: str, value: str) -> Any:
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError) as error:
-        raise FieldError(
-            "--set", change, "a Python literal as the value, such as 2 or 0.5 or True"
-        ) from error
+        raise FieldError("--set", change, "a value that Python reads, such as 2, 0.5 or True") from error

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torchvitals.core.errors import TorchvitalsError
@@ -80,7 +81,9 @@ def _replay(arguments: argparse.Namespace) -> Iterator[str]:
     from torchvitals.reporters.text import render
 
     chosen = catalogue.with_thresholds(arguments.changes, known=registry.diagnostics())
-    yield render(judge(read(arguments.recording).snapshots, chosen))
+    recording = read(arguments.recording)
+    then = recording.so_far()  # what was not seen then is not seen now
+    yield render(replace(judge(recording.snapshots, chosen), coverage=then.coverage, cost=then.cost))
 
 
 def _doctor(_: argparse.Namespace) -> Iterator[str]:

@@ -59,9 +59,9 @@ class Profile:
         return float(10 ** np.median(-np.diff(self.decades)))
 
     def steepest(self, *, growing: bool) -> str:
-        """The site on whose way back the gradient grows or shrinks most."""
+        """The site between whose output and the one before it the gradient grows or shrinks most."""
         change = -np.diff(self.decades)
-        return self.sites[int(np.argmax(change) if growing else np.argmin(change))]
+        return self.sites[1 + int(np.argmax(change) if growing else np.argmin(change))]
 
     def activation_part(self) -> float:
         """Part of the change from last to first site that happens inside bounded activations."""

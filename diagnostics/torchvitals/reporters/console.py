@@ -20,12 +20,11 @@ STYLES = {
 
 
 class ConsoleReporter:
-    """Prints an incident when it opens, worsens or is resolved, and at the end the report or, without `report`,
-    one line.
+    """Prints an incident when it opens, worsens or is resolved, and the report at the end (or,
+    without `report`, one line).
 
     A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before
-    the report, and nothing that is only INFO. Colours need a terminal and rich; without them the text is the
-    same.
+    the report, and nothing that is only INFO. Colours need a terminal and rich; the text is the same.
     """
 
     def __init__(self, stream: TextIO | None = None, *, most: int = 3, report: bool = True) -> None:

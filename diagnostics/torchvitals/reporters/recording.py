@@ -13,7 +13,7 @@ from torchvitals.core.summary import Coverage, Summary, verdict_of
 from torchvitals.reporters.jsonl import FORMAT
 
 
-class BadRecording(TorchvitalsError, ValueError):  # noqa: N818 - named like core's errors
+class BadRecording(TorchvitalsError, ValueError):
     """The file is not a recording that can be read."""
 
     def __init__(self, path: Path, line: int, what: str) -> None:

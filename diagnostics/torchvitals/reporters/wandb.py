@@ -1,27 +1,23 @@
 """Speaks in Weights & Biases; without it runs of a sweep could not be filtered by verdict and root cause."""
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-from torchvitals.core.errors import FieldError, MissingExtra, TorchvitalsError
+from torchvitals.core.errors import FieldError, TorchvitalsError
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Summary
 from torchvitals.reporters.keys import PREFIX, metrics
-from torchvitals.reporters.words import numbers, title
+from torchvitals.reporters.wandb_run import load
+from torchvitals.reporters.wandb_table import log_table
+from torchvitals.reporters.words import title
 
 if TYPE_CHECKING:
-    from wandb import Run, Table
+    from wandb import Run
 
 STEP = f"{PREFIX}step"
-TABLE_SECONDS = 10.0
-COLUMNS = (
-    *("severity", "code", "name", "where", "onset", "last_seen", "resolved", "explained_by"),
-    *("message", "cause", "evidence", "remedies"),
-)
 
 
-class NoRun(TorchvitalsError):  # noqa: N818 - named like core's errors
+class NoRun(TorchvitalsError):
     """There is no W&B run to report to, or no longer."""
 
 
@@ -63,7 +59,7 @@ class WandbReporter:
         run = self._current()
         run.summary.update(_summary(summary))
         if summary.incidents:
-            _log_table(run, summary)
+            log_table(run, summary)
 
     def _is_news(self, incident: Incident) -> bool:
         root = incident.explained_by is None
@@ -99,17 +95,6 @@ class WandbReporter:
         self._row = open_row
 
 
-def load() -> Any:
-    """The wandb package, or `MissingExtra`."""
-    try:
-        import wandb
-    except ImportError as error:
-        raise MissingExtra("wandb", "wandb") from error
-    if not hasattr(wandb, "init"):  # a folder `wandb/` of old runs is importable too
-        raise MissingExtra("wandb", "wandb")
-    return wandb
-
-
 def _prepared(run: "Run") -> "Run":
     run.define_metric(STEP, hidden=True)
     run.define_metric(f"{PREFIX}*", step_metric=STEP)
@@ -128,35 +113,6 @@ def _alert_text(incident: Incident) -> str:
     lines = [incident.message, f"Why: {incident.cause}"]
     lines += [f"Try: {remedy.text} {' '.join(remedy.overrides)}".rstrip() for remedy in incident.remedies]
     return "\n".join(lines)
-
-
-def _log_table(run: "Run", summary: Summary) -> None:
-    """Log the table of incidents into the open row. Online that asks the server first, so it gets a limit."""
-    failures: list[BaseException] = []
-    table = _table(summary)
-
-    def upload() -> None:
-        try:
-            run.log({f"{PREFIX}incidents": table}, commit=False)
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=upload, daemon=True)
-    thread.start()
-    thread.join(TABLE_SECONDS)
-    if thread.is_alive() or failures:
-        reason = failures[0] if failures else f"no answer within {TABLE_SECONDS:.0f} s"
-        load().termwarn(f"torchvitals: the table of incidents was not uploaded: {reason}")
-
-
-def _table(summary: Summary) -> "Table":
-    table = load().Table(columns=list(COLUMNS))
-    for incident in summary.incidents:
-        remedies = "; ".join(" ".join((r.text, *r.overrides)) for r in incident.remedies)
-        words = {"where": ", ".join(incident.where), "evidence": numbers(incident.evidence), "remedies": remedies}
-        cells = {**incident.to_dict(), **words}
-        table.add_data(*(cells[name] for name in COLUMNS))
-    return table
 
 
 def _summary(summary: Summary) -> dict[str, Any]:

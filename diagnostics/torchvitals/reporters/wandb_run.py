@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from torchvitals.core.errors import FieldError
-from torchvitals.reporters.wandb import load
+from torchvitals.core.errors import FieldError, MissingExtra
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
@@ -22,7 +21,7 @@ REACH_SECONDS = 4.0
 LIMITS: Mapping[str, float | int] = {
     "init_timeout": 8.0,
     "finish_timeout": 10.0,
-    # A server that takes connections and never answers makes `finish` wait in spite of its limit: bound each request.
+    # A server that takes connections and never answers makes `finish` wait in spite of its limit.
     "x_graphql_timeout_seconds": 5.0,
     "x_graphql_retry_max": 1,
     "x_file_stream_timeout_seconds": 5.0,
@@ -35,8 +34,19 @@ class WentOffline(UserWarning):
     """The run was asked to be online and is written to disk instead."""
 
 
+def load() -> Any:
+    """The wandb package, or `MissingExtra`."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise MissingExtra("wandb", "wandb") from error
+    if not hasattr(wandb, "init"):  # a folder `wandb/` of old runs is importable too
+        raise MissingExtra("wandb", "wandb")
+    return wandb
+
+
 def safe_settings(**overrides: Any) -> "Settings":
-    """W&B settings with short limits: `init` waits 90 s by default, and `finish` for ever when the server has left.
+    """W&B settings with short limits. By default `init` waits for 90 s, and `finish` for ever.
 
     The price: after about half a minute without a server the rest of the run is on disk only (`wandb sync`).
     """
@@ -54,9 +64,9 @@ def start_run(
 ) -> "Run | None":
     """Start a run in `folder`/wandb; None when disabled, or when not even a file can be written.
 
-    An online run goes offline, with one warning, when nobody is logged in or the server does not answer within
-    seconds; `wandb sync` uploads it later. A run that this process left open is finished first: W&B would write
-    both into one. `more` goes to `wandb.init`. The caller finishes the run.
+    An online run goes offline, with one warning, when nobody is logged in or the server does not answer
+    within seconds; `wandb sync` uploads it later. A run that this process left open is finished first: W&B
+    would write both into one. `more` goes to `wandb.init`. The caller finishes the run.
     """
     if mode not in MODES:
         raise FieldError("mode", mode, f"one of {', '.join(MODES)}")
