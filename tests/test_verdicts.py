@@ -1,4 +1,4 @@
-"""What real trainings of known health are told: the promises of the project, kept on networks that are built here."""
+"""What real trainings of known health are told: the promises of the project, kept."""
 
 import pytest
 import torch
@@ -56,7 +56,9 @@ def codes(vitals, above=Severity.INFO):
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam], ids=["sgd", "adam"])
-def test_twenty_relu_layers_with_torch_default_init_vanish_although_weight_gradients_look_alike(digits, optimizer):
+def test_twenty_relu_layers_with_torch_default_init_vanish_although_weight_gradients_look_alike(
+    digits, optimizer
+):
     model = mlp(20, 128, bias=False)
     x, y = digits
     F.cross_entropy(model(x[:256]), y[:256]).backward()
@@ -112,7 +114,9 @@ def test_units_that_die_in_training_are_dated_to_the_step_of_their_death(digits)
 
 
 def test_adam_with_a_learning_rate_a_hundred_times_too_large_kills_relu_units_at_once(digits):
-    vitals = train(mlp(4, 64, init=nn.init.kaiming_normal_), digits, lr=0.1, optimizer=torch.optim.Adam, steps=120)
+    vitals = train(
+        mlp(4, 64, init=nn.init.kaiming_normal_), digits, lr=0.1, optimizer=torch.optim.Adam, steps=120
+    )
     (root, *_) = vitals.incidents
     assert (root.code, root.severity) == ("TV101", Severity.CRITICAL)
     assert root.onset <= 5

@@ -76,7 +76,7 @@ def _report(arguments: argparse.Namespace) -> Iterator[str]:
 
 def _replay(arguments: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
-    from torchvitals.monitor import judge
+    from torchvitals.replay import judge
     from torchvitals.reporters.recording import read
     from torchvitals.reporters.text import render
 

@@ -5,9 +5,15 @@ from dataclasses import dataclass, field, replace
 
 from torchvitals.causes import attribute
 from torchvitals.core.finding import Finding, Incident
+from torchvitals.core.snapshot import Snapshot
 
 PATIENCE = 3
 """Looks without the finding after which an incident counts as resolved: hysteresis against flicker."""
+
+
+def worth_judging(snapshot: Snapshot) -> bool:
+    """Whether diagnostics have anything new to say after this snapshot."""
+    return snapshot.due or snapshot.nonfinite
 
 
 @dataclass
@@ -25,7 +31,8 @@ class IncidentBook:
     def follow(self, findings: Iterable[Finding], step: int, *, looked: bool) -> list[Incident]:
         """Take in what was found at `step` and return the incidents that opened, became worse or ended.
 
-        A step that was not looked at closely (`looked` is False) can open an incident but not resolve one.
+        A step that was not looked at closely, or that overflowed (`looked` is False), can open an incident
+        but not resolve one.
         """
         before = {i.code: i for i in self.incidents}
         seen = set()

@@ -18,13 +18,13 @@ from torch.optim import Optimizer
 
 from torchvitals import registry
 from torchvitals.core.errors import FieldError
-from torchvitals.core.finding import Finding, Incident, Severity
+from torchvitals.core.finding import Finding, Severity, severity_of
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Cost, Coverage, Summary, verdict_of
 from torchvitals.core.tables import Table
 from torchvitals.core.window import Window
-from torchvitals.incidents import IncidentBook
+from torchvitals.incidents import IncidentBook, worth_judging
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
 from torchvitals.probes.subject import Subject
@@ -227,19 +227,20 @@ class Monitor:
         if pending.due:
             self._looks += 1
             self._measured |= {kind: len(table) for kind, table in tables.items()}
-        snapshot = Snapshot(pending.step, scalars, pending.labels, tables if pending.due else bad)
+        snapshot = Snapshot(
+            pending.step, scalars, pending.labels, tables if pending.due else bad, pending.due
+        )
         self._window = self._window.add(snapshot)
-        self._judge(snapshot, looked=pending.due)
+        self._judge(snapshot)
 
-    def _judge(self, snapshot: Snapshot, *, looked: bool) -> None:
+    def _judge(self, snapshot: Snapshot) -> None:
         findings = self._failed
         self._failed = []
-        if looked or snapshot.nonfinite:
+        if worth_judging(snapshot):
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
                     findings.extend(diagnostic.diagnose(self._window))
-        # What cannot be judged, because it overflowed, is no sign of recovery.
-        news = self._book.follow(findings, snapshot.step, looked=looked and not snapshot.nonfinite)
+        news = self._book.follow(findings, snapshot.step, looked=snapshot.judgeable)
         if any(i.severity > Severity.INFO and i.resolved is None for i in news):
             self._armed_until = self.step + ARMED_STEPS
         for reporter in tuple(self._reporters):
@@ -265,30 +266,6 @@ class Monitor:
         failures = [i.message for i in self._book.incidents if i.code == "TV001"]
         failures += [finding.message for finding in self._failed]
         return tuple(dict.fromkeys([*sentences, *failures]))
-
-
-def judge(snapshots: Iterable[Snapshot], diagnostics: Iterable[Diagnostic]) -> Summary:
-    """Judge recorded snapshots, perhaps under other thresholds than those of the run."""
-    window, book, looks = Window(), IncidentBook(), 0
-    chosen = tuple(diagnostics)
-    for snapshot in snapshots:
-        window = window.add(snapshot)
-        looks += bool(snapshot.tables)
-        findings = [f for d in chosen for f in d.diagnose(window)] if snapshot.tables else []
-        book.follow(findings, snapshot.step, looked=bool(snapshot.tables))
-    steps = window.latest.step + 1 if len(window) else 0
-    incidents: tuple[Incident, ...] = book.incidents
-    coverage = Coverage(steps=steps, looks=looks)
-    return Summary(verdict=verdict_of(incidents, looks=looks), incidents=incidents, coverage=coverage)
-
-
-def severity_of(value: Severity | str | None) -> Severity | None:
-    """A severity given as such or by name in any case."""
-    if value is None or isinstance(value, Severity):
-        return value
-    if isinstance(value, str) and value.upper() in Severity.__members__:
-        return Severity[value.upper()]
-    raise FieldError("stop_on", value, f"None, or one of {', '.join(Severity.__members__)}")
 
 
 def _number(loss: Tensor | float) -> Tensor | float:

@@ -41,7 +41,8 @@ def _loaded(noun: str, point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:
-        raise BrokenPlugin(f"The {noun} {point.name!r} of {_owner(point)} does not load: {error!r}") from error
+        place = f"{noun} {point.name!r} of {_owner(point)}"
+        raise BrokenPlugin(f"The {place} does not load: {error!r}") from error
 
 
 def diagnostics() -> dict[str, type[Diagnostic]]:

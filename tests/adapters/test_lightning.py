@@ -68,13 +68,20 @@ def module_of(pl, *, spoil=None, manual=False, validates=False):
 
 def data(count=8, rows=16):
     draw = torch.Generator().manual_seed(1)
-    made = [(torch.randn(rows, 8, generator=draw), torch.randint(0, 4, (rows,), generator=draw)) for _ in range(count)]
+    made = [
+        (torch.randn(rows, 8, generator=draw), torch.randint(0, 4, (rows,), generator=draw))
+        for _ in range(count)
+    ]
     return torch.utils.data.DataLoader(made, batch_size=None)
 
 
 def trainer_of(pl, *callbacks, **options):
-    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    return pl.Trainer(**{"max_epochs": 1, "accelerator": "cpu", **quiet, **options}, callbacks=list(callbacks))
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    return pl.Trainer(
+        **{"max_epochs": 1, "accelerator": "cpu", **quiet, **options}, callbacks=list(callbacks)
+    )
 
 
 @BOTH
@@ -97,7 +104,9 @@ def test_the_loss_of_an_accumulated_step_is_the_mean_over_its_micro_batches(pl):
     module, loader = module_of(pl), data(2)
     with torch.no_grad():
         expected = sum(F.cross_entropy(module.net(x), y).item() for x, y in loader) / 2
-    trainer_of(pl, VitalsCallback(reporters=[keep], strict=True), accumulate_grad_batches=2).fit(module, loader)
+    trainer_of(pl, VitalsCallback(reporters=[keep], strict=True), accumulate_grad_batches=2).fit(
+        module, loader
+    )
     assert keep.snapshots[0].loss == pytest.approx(expected, rel=1e-5)
 
 
@@ -115,7 +124,9 @@ def test_a_nan_in_a_batch_is_named_by_tensor_row_and_batch(pl):
 
 def test_validation_passes_are_not_measured():
     keep = Keep()
-    trainer = trainer_of(pytorch_lightning, VitalsCallback(reporters=[keep], schedule=EVERY_STEP, strict=True))
+    trainer = trainer_of(
+        pytorch_lightning, VitalsCallback(reporters=[keep], schedule=EVERY_STEP, strict=True)
+    )
     trainer.fit(module_of(pytorch_lightning, validates=True), data(), data())
     assert max(s["activation"]["abs_max"].max() for s in keep.snapshots) < 1e3
 
@@ -144,7 +155,10 @@ def test_an_exception_in_the_training_closes_the_watch_and_leaves_no_hook():
             raise RuntimeError("mine")
 
     keep = Keep()
-    callback, module = VitalsCallback(reporters=[keep], strict=True), module_of(pytorch_lightning, spoil=spoil)
+    callback, module = (
+        VitalsCallback(reporters=[keep], strict=True),
+        module_of(pytorch_lightning, spoil=spoil),
+    )
     with pytest.raises(RuntimeError, match="mine"):
         trainer_of(pytorch_lightning, callback).fit(module, data())
     assert keep.closed == 1

@@ -189,7 +189,9 @@ def test_a_model_without_parameters_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"diagnostics": ["dead_unit"]}, r"Unknown diagnostic 'dead_unit'.*'dead-units'", id="name"),
+        pytest.param(
+            {"diagnostics": ["dead_unit"]}, r"Unknown diagnostic 'dead_unit'.*'dead-units'", id="name"
+        ),
         pytest.param({"diagnostics": "dead-units"}, r"a list, such as \['dead-units'\]", id="not-a-list"),
         pytest.param({"diagnostics": [3]}, r"diagnostics=3 is not possible", id="not-a-diagnostic"),
         pytest.param({"stop_on": "fatal"}, r"stop_on='fatal'.*INFO, WARNING, CRITICAL", id="severity"),

@@ -11,7 +11,9 @@ from torchvitals.core.tables import NONE_BAD, ROWS
 from torchvitals.probes.parameters import _twins
 from torchvitals.probes.reduce import first_bad, summarise, tensors
 
-FLOATS = st.one_of(st.floats(-1e6, 1e6, width=32), st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0]))
+FLOATS = st.one_of(
+    st.floats(-1e6, 1e6, width=32), st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0])
+)
 ARRAYS = arrays(np.float32, array_shapes(min_dims=1, max_dims=3, max_side=7), elements=FLOATS)
 
 
@@ -39,7 +41,9 @@ def test_no_dtype_overflows_in_its_own_summary(dtype):
 def test_a_view_with_holes_and_a_sparse_gradient_are_summarised_by_what_they_hold():
     x = torch.arange(24.0).reshape(4, 6)
     np.testing.assert_allclose(summarise(x.T[::2]).numpy(), twin(x.T[::2].numpy()))
-    sparse = torch.sparse_coo_tensor(torch.tensor([[1, 1, 3]]), torch.tensor([1.0, 2.0, -5.0]), (6,), check_invariants=True)
+    sparse = torch.sparse_coo_tensor(
+        torch.tensor([[1, 1, 3]]), torch.tensor([1.0, 2.0, -5.0]), (6,), check_invariants=True
+    )
     assert summarise(sparse).tolist() == pytest.approx([0, -2, 34, 5])
 
 

@@ -58,7 +58,15 @@ class Functional(nn.Module):
 def test_sites_are_modules_and_functional_calls_in_execution_order():
     (snapshot,), _ = look(Functional(), torch.randn(16, 8))
     assert snapshot["activation"].names == ("a", "act", "relu", "tanh", "relu#2", "a#2", "b")
-    assert list(snapshot["activation"]["op"]) == ["Linear", "relu", "relu", "tanh", "relu", "Linear", "Linear"]
+    assert list(snapshot["activation"]["op"]) == [
+        "Linear",
+        "relu",
+        "relu",
+        "tanh",
+        "relu",
+        "Linear",
+        "Linear",
+    ]
     assert snapshot["silence"].names == ("act", "relu", "relu#2")
 
 
@@ -79,8 +87,12 @@ def test_numbers_of_a_site_are_those_of_the_tensors_themselves():
     out.square().mean().backward()
     (snapshot,), _ = look(model, x)
     activation, gradient = snapshot["activation"], snapshot["activation_gradient"]
-    assert activation["sum_sq"][activation.index("a")] == pytest.approx(z.detach().square().sum().item(), rel=1e-5)
-    assert activation["sum_sq"][activation.index("act")] == pytest.approx(h.detach().square().sum().item(), rel=1e-5)
+    assert activation["sum_sq"][activation.index("a")] == pytest.approx(
+        z.detach().square().sum().item(), rel=1e-5
+    )
+    assert activation["sum_sq"][activation.index("act")] == pytest.approx(
+        h.detach().square().sum().item(), rel=1e-5
+    )
     # The gradient by the pre-activation and by the activation differ although the module works in place.
     assert gradient.norm[gradient.index("a")] == pytest.approx(float(z.grad.norm()), rel=1e-5)
     assert gradient.norm[gradient.index("act")] == pytest.approx(float(h.grad.norm()), rel=1e-5)
@@ -189,7 +201,9 @@ def test_updates_are_what_changed_not_what_was_asked_for():
 def test_hooks_are_gone_after_due_steps_and_all_traces_at_the_end():
     model = Functional()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    vitals = torchvitals.watch(model, optimizer, reporters=[], schedule=Schedule(dense=1, every=1000), strict=True)
+    vitals = torchvitals.watch(
+        model, optimizer, reporters=[], schedule=Schedule(dense=1, every=1000), strict=True
+    )
     for _ in range(3):
         model(torch.randn(4, 8)).sum().backward()
         optimizer.step()
@@ -226,7 +240,7 @@ def test_an_exception_in_the_forward_pass_leaves_the_tracer_ready_for_the_next()
 
 
 def test_weight_gradients_of_a_bias_free_relu_stack_have_equal_products_with_their_weights():
-    """<W, dL/dW> is the same in all layers: a self-test of the gradient probe, and why TV201 does not use it."""
+    """<W, dL/dW> is the same in all layers: why TV201 does not use it."""
     torch.manual_seed(0)
     layers = [m for d in (8, 8, 8, 8) for m in (nn.Linear(d, 8, bias=False), nn.ReLU())]
     model = nn.Sequential(*layers, nn.Linear(8, 1, bias=False)).double()

@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 
 from torchvitals import registry
 from torchvitals.core.errors import MissingExtra
-from torchvitals.core.finding import Severity
+from torchvitals.core.finding import Severity, severity_of
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.summary import Summary
-from torchvitals.monitor import Monitor, severity_of
+from torchvitals.monitor import Monitor
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.loggers import LoggersReporter
 from torchvitals.reporters.text import render

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
+from torchvitals.core.errors import FieldError
 from torchvitals.core.snapshot import encode
 
 
@@ -15,6 +16,15 @@ class Severity(IntEnum):
     INFO = 1
     WARNING = 2
     CRITICAL = 3
+
+
+def severity_of(value: Severity | str | None) -> Severity | None:
+    """A severity given as such or by name in any case."""
+    if value is None or isinstance(value, Severity):
+        return value
+    if isinstance(value, str) and value.upper() in Severity.__members__:
+        return Severity[value.upper()]
+    raise FieldError("stop_on", value, f"None, or one of {', '.join(Severity.__members__)}")
 
 
 @dataclass(frozen=True)

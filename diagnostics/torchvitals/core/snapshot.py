@@ -22,6 +22,8 @@ class Snapshot:
     scalars: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+    due: bool = True
+    """whether the step was looked at closely; else it has tables only of what was not finite"""
 
     def __getitem__(self, kind: str) -> Table:
         return self.tables[kind]
@@ -36,6 +38,11 @@ class Snapshot:
         return bad or (self.loss is not None and not math.isfinite(self.loss))
 
     @property
+    def judgeable(self) -> bool:
+        """Whether the absence of a finding means anything: the step was due and nothing overflowed."""
+        return self.due and bool(self.tables) and not self.nonfinite
+
+    @property
     def loss(self) -> float | None:
         """Mean loss over the micro-batches of the step, or None when nobody told it."""
         return self.scalars.get("loss")
@@ -46,6 +53,7 @@ class Snapshot:
             "scalars": {name: encode(value) for name, value in self.scalars.items()},
             "labels": dict(self.labels),
             "tables": {kind: table.to_dict() for kind, table in self.tables.items()},
+            "due": self.due,
         }
 
     @classmethod
@@ -55,6 +63,7 @@ class Snapshot:
             {name: float(value) for name, value in data["scalars"].items()},
             dict(data["labels"]),
             {kind: Table.from_dict(kind, table) for kind, table in data["tables"].items()},
+            data["due"],
         )
 
 

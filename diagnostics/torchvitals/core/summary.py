@@ -22,8 +22,8 @@ class Coverage:
     """one sentence for each thing that could not be observed, and why"""
 
     def __str__(self) -> str:
-        rows = ", ".join(f"{n} {kind.replace('_', ' ')}s" for kind, n in self.measured.items())
-        seen = f"{self.looks} looks in {self.steps} steps: {rows or 'nothing measured'}"
+        rows = ", ".join(f"{kind} {n}" for kind, n in self.measured.items())
+        seen = f"{self.looks} looks in {self.steps} steps, rows measured: {rows or 'none'}"
         return "\n".join([seen, *(f"not seen: {sentence}" for sentence in self.blind)])
 
 
@@ -81,7 +81,7 @@ class Summary:
 
 
 def verdict_of(incidents: tuple[Incident, ...], *, looks: int) -> Verdict:
-    """Judge by the worst incident; one that has been resolved counts one degree less. No look is no verdict."""
+    """Judge by the worst incident; one that is resolved counts one degree less. No look, no verdict."""
     if looks == 0:
         return "no data"
     worst = max((i.severity - (i.resolved is not None) for i in incidents), default=0)

@@ -143,8 +143,9 @@ class SymmetryProbe(_ParameterRows):
 def _symmetric_rows(w: Tensor, gradient: Tensor) -> Tensor:
     """Rows that are twins in both: a float64 scalar on the device of `w`."""
     twins = _twins(w)
+    # In a healthy net there are none, so that the gradient need not be looked at.
     if w.device.type == "cpu" and not twins.numpy().any():
-        return torch.zeros((), dtype=torch.float64)  # as in every healthy net: the gradient need not be looked at
+        return torch.zeros((), dtype=torch.float64)
     twins &= _twins(gradient)
     return twins.sum(dtype=torch.float64) + twins.any()
 
