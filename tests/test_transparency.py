@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -46,8 +47,12 @@ def fit(name, *, callbacks, accumulate, clip, adam=True):
         gradient_clip_val=clip,
         callbacks=callbacks,
     )
-    trainer.fit(module, torch.utils.data.DataLoader(batches(name, 9), batch_size=None))
+    trainer.fit(module, loader(batches(name, 9)))
     return module, torch.get_rng_state()
+
+
+def loader(made: Any) -> torch.utils.data.DataLoader:
+    return torch.utils.data.DataLoader(made, batch_size=None)
 
 
 def assert_same(ours, theirs):

@@ -1,5 +1,7 @@
 """What real trainings of known health are told: the promises of the project, kept."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ def digits():
     return (x - x.mean(0)) / (x.std(0) + 1e-6), torch.tensor(y)
 
 
-def mlp(depth, width, *, act=nn.ReLU, init=None, bias=True):
+def mlp(depth, width, *, act: Any = nn.ReLU, init=None, bias=True) -> Any:
     """Modules named `hidden.<i>.linear`, `hidden.<i>.act` and `head`; `init` None leaves torch's own."""
     torch.manual_seed(0)
     net = nn.Sequential()
@@ -36,7 +38,7 @@ def mlp(depth, width, *, act=nn.ReLU, init=None, bias=True):
     return net
 
 
-def train(model, digits, *, lr, optimizer=torch.optim.SGD, steps=60):
+def train(model, digits, *, lr, optimizer: Any = torch.optim.SGD, steps=60):
     x, y = digits
     draw = torch.Generator().manual_seed(0)
     made = optimizer(model.parameters(), lr=lr)
@@ -166,7 +168,8 @@ def test_residual_branches_that_start_at_zero_are_healthy(digits):
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a, self.b = nn.Linear(64, 64), nn.Linear(64, 64)
+            self.a = nn.Linear(64, 64)
+            self.b = nn.Linear(64, 64)
             nn.init.zeros_(self.b.weight)
             nn.init.zeros_(self.b.bias)
 

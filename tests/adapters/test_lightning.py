@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import lightning.pytorch
 import pytest
@@ -66,13 +67,17 @@ def module_of(pl, *, spoil=None, manual=False, validates=False):
     return Validated() if validates else Module()
 
 
+def loader(made: Any) -> torch.utils.data.DataLoader:
+    return torch.utils.data.DataLoader(made, batch_size=None)
+
+
 def data(count=8, rows=16):
     draw = torch.Generator().manual_seed(1)
     made = [
         (torch.randn(rows, 8, generator=draw), torch.randint(0, 4, (rows,), generator=draw))
         for _ in range(count)
     ]
-    return torch.utils.data.DataLoader(made, batch_size=None)
+    return loader(made)
 
 
 def trainer_of(pl, *callbacks, **options):
@@ -115,7 +120,7 @@ def test_a_nan_in_a_batch_is_named_by_tensor_row_and_batch(pl):
     batches = list(data(40))
     batches[29][0][5, 2] = float("nan")
     callback = VitalsCallback(reporters=[], strict=True)
-    trainer_of(pl, callback).fit(module_of(pl), torch.utils.data.DataLoader(batches, batch_size=None))
+    trainer_of(pl, callback).fit(module_of(pl), loader(batches))
     root = callback.summary.root
     assert root is not None
     assert (root.code, root.onset, root.where) == ("TV203", 29, ("batch",))

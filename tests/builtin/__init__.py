@@ -1,0 +1,1 @@
+"""Without this file two folders could not hold a module of one name."""

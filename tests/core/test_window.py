@@ -1,0 +1,63 @@
+"""A window is bounded whatever the run's length; without this a long run would fill the memory."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchvitals.core.errors import FieldError
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import Table
+from torchvitals.core.window import Window
+from torchvitals.testing import look
+
+
+def filled(due: list[bool], *, size: int = 64, head: int = 16) -> Window:
+    window = Window(size=size, head=head)
+    for step, looked in enumerate(due):
+        window = window.add(Snapshot(step, {}, {}, {"gradient": Table("gradient", ())} if looked else {}))
+    return window
+
+
+@given(st.lists(st.booleans(), max_size=120), st.integers(1, 9), st.integers(1, 9))
+def test_a_window_keeps_the_first_looks_the_last_looks_and_the_last_steps(due, size, head):
+    measured = [step for step, looked in enumerate(due) if looked]
+    expected = {*measured[:head], *measured[-size:], *range(max(len(due) - size, 0), len(due))}
+    kept = [s.step for s in filled(due, size=size, head=head).snapshots]
+    assert kept == sorted(expected)
+    assert len(kept) <= head + 2 * size
+
+
+def test_a_window_of_a_run_of_ten_thousand_steps_is_bounded_and_remembers_its_start():
+    window = filled([step < 16 or step % 64 == 0 for step in range(10_000)])
+    assert len(window) <= 16 + 2 * 64
+    assert [s.step for s in window.looks("gradient")][:16] == list(range(16))
+    assert window.latest.step == 9999
+
+
+def test_adding_leaves_the_old_window_as_it_was():
+    old = filled([True, False])
+    old.add(Snapshot(2))
+    assert [s.step for s in old.snapshots] == [0, 1]
+
+
+def test_looks_are_those_that_hold_every_kind_asked_for():
+    window = Window((look(0, ["gradient"]), look(1, ["gradient", "update"]), Snapshot(2)))
+    assert [s.step for s in window.looks("gradient")] == [0, 1]
+    assert [s.step for s in window.looks("gradient", "update")] == [1]
+
+
+def test_the_finite_part_of_a_window_leaves_out_a_nan_in_a_table_or_in_the_loss():
+    bad = (look(1, ["gradient"], nonfinite=1.0), look(2, ["gradient"], loss=float("nan")))
+    window = Window((look(0, ["gradient"]), *bad, look(3, ["gradient"])), size=5, head=2)
+    assert [s.step for s in window.finite.snapshots] == [0, 3]
+    assert (window.finite.size, window.finite.head) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "build"),
+    [("size", lambda: Window(size=0)), ("head", lambda: Window(head=0))],
+    ids=["size", "head"],
+)
+def test_a_window_without_room_is_refused(field, build):
+    with pytest.raises(FieldError, match=rf"^{field}=0 is not possible\. Give a whole number from 1\.$"):
+        build()

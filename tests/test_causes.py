@@ -1,0 +1,121 @@
+"""One event has one root; without this a single illness would raise an alarm per symptom."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchvitals.causes import EXPLAINS, attribute
+from torchvitals.core.finding import Incident, Severity
+
+CODES = ("TV101", "TV201", "TV202", "TV203", "TV301", "ZZ101")
+
+
+def seen(code: str, onset: int, severity: Severity = Severity.CRITICAL) -> Incident:
+    return Incident(
+        code=code,
+        name=code.lower(),
+        severity=severity,
+        where=(),
+        onset=onset,
+        last_seen=onset,
+        message=f"{code} since {onset}",
+        cause="?",
+    )
+
+
+some = st.dictionaries(
+    st.sampled_from(CODES), st.tuples(st.integers(0, 3), st.sampled_from(Severity)), max_size=6
+).map(lambda found: [seen(code, *rest) for code, rest in found.items()])
+
+
+@given(some)
+def test_no_incident_is_lost_or_invented(found):
+    assert sorted(i.code for i in attribute(found)) == sorted(i.code for i in found)
+
+
+@given(some, st.randoms(use_true_random=False))
+def test_the_order_in_which_diagnostics_ran_does_not_matter(found, random):
+    shuffled = random.sample(found, len(found))
+    assert attribute(shuffled) == attribute(found)
+
+
+@given(some)
+def test_every_symptom_hangs_directly_below_a_root_that_names_it(found):
+    told = {i.code: i for i in attribute(found)}
+    for incident in told.values():
+        if incident.explained_by is not None:
+            root = told[incident.explained_by]
+            assert root.explained_by is None
+            assert incident.code in root.explains
+        for code in incident.explains:
+            assert told[code].explained_by == incident.code
+
+
+@given(some)
+def test_no_root_began_after_its_symptom(found):
+    told = {i.code: i for i in attribute(found)}
+    for incident in told.values():
+        if incident.explained_by is not None:
+            assert told[incident.explained_by].onset <= incident.onset
+
+
+@given(some)
+def test_the_worst_root_comes_first_and_each_is_followed_by_what_it_explains(found):
+    told = attribute(found)
+    roots = [i for i in told if i.explained_by is None]
+    assert roots == sorted(roots, key=lambda i: (-i.severity, i.onset))
+    owner = None
+    for incident in told:
+        owner = incident.code if incident.explained_by is None else owner
+        assert incident.explained_by in (None, owner)
+
+
+@given(some)
+def test_attributing_twice_changes_nothing(found):
+    assert attribute(attribute(found)) == attribute(found)
+
+
+@given(some)
+def test_a_mere_note_explains_nothing_that_is_worse(found):
+    told = {i.code: i for i in attribute(found)}
+    for incident in told.values():
+        if incident.severity is Severity.INFO:
+            assert all(told[code].severity is Severity.INFO for code in incident.explains)
+
+
+@pytest.mark.parametrize(
+    ("found", "roots"),
+    [
+        pytest.param({"TV101": 5, "TV201": 6}, {"TV201": "TV101"}, id="dead layer stops the gradient"),
+        pytest.param({"TV101": 6, "TV201": 5}, {}, id="vanished before units died"),
+        pytest.param(
+            {"TV203": 5, "TV101": 5, "TV201": 9}, {"TV101": "TV203", "TV201": "TV203"}, id="after nan"
+        ),
+        pytest.param({"TV202": 3, "TV203": 9}, {"TV203": "TV202"}, id="growth overflows"),
+        pytest.param({"TV202": 9, "TV203": 3}, {"TV202": "TV203"}, id="nan before growth"),
+        pytest.param({"TV202": 4, "TV203": 4}, {"TV202": "TV203"}, id="nan and growth in one step"),
+        pytest.param(
+            {"TV202": 1, "TV101": 2, "TV201": 3}, {"TV101": "TV202", "TV201": "TV202"}, id="a chain"
+        ),
+        pytest.param(
+            {"TV301": 0, "TV202": 0, "TV203": 0}, {"TV202": "TV301"}, id="three at step 0 that form a circle"
+        ),
+        pytest.param({"TV301": 0, "ZZ101": 0}, {}, id="a stranger's finding is nobody's symptom"),
+        pytest.param({}, {}, id="nothing"),
+    ],
+)
+def test_the_earliest_possible_reason_is_the_root(found, roots):
+    for order in permutations(found.items()):
+        told = attribute(seen(code, onset) for code, onset in order)
+        assert {i.code: i.explained_by for i in told if i.explained_by} == roots
+
+
+def test_equally_bad_roots_come_in_the_order_of_their_onset():
+    told = attribute([seen("ZZ103", 5), seen("ZZ101", 9), seen("ZZ102", 7, Severity.WARNING)])
+    assert [i.code for i in told] == ["ZZ103", "ZZ101", "ZZ102"]
+
+
+def test_nothing_is_its_own_reason():
+    assert [code for code, explained in EXPLAINS.items() if code in explained] == []
