@@ -4,6 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+# A machine that is busy with the other tests is slow, not wrong.
+settings.register_profile("torchvitals", deadline=None)
+settings.load_profile("torchvitals")
 
 
 @pytest.fixture(autouse=True, scope="session")
