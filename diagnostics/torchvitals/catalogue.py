@@ -42,6 +42,21 @@ def explain(cls: type[Diagnostic]) -> Iterator[str]:
         )
 
 
+def page(known: Mapping[str, type[Diagnostic]]) -> Iterator[str]:
+    """All diagnostics as Markdown; docs/diagnostics.md is this and nothing else."""
+    yield "# Diagnostics"
+    yield ""
+    yield "Written by `torchvitals explain all` from the docstrings of what is installed; `make docs` writes it again."
+    for cls in known.values():
+        yield from ("", f"## {cls.code} {cls.name}", "", inspect.getdoc(cls) or "(no documentation)")
+        yield from ("", f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}.")
+        if _fields(cls):
+            yield from ("", "| threshold | default | meaning |", "|---|---|---|")
+        notes = notes_of(cls)
+        for field in _fields(cls):
+            yield f"| `{field.name}` | {field.default!r} | {notes.get(field.name, '')} |"
+
+
 def _fields(cls: type[Diagnostic]) -> tuple[Field[Any], ...]:
     return fields(cls) if is_dataclass(cls) else ()
 

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(commands, "list", _list, "every installed diagnostic in one line")
     explain = _add(commands, "explain", _explain, "what a diagnostic measures, when it is wrong, what to try")
-    explain.add_argument("diagnostic", help="a code or a name, such as TV201 or vanishing-gradient")
+    explain.add_argument("diagnostic", help="a code or a name, such as TV201 or vanishing-gradient; or `all`")
     report = _add(commands, "report", _report, "the report of a recorded run")
     report.add_argument("recording", metavar="RUN.jsonl")
     replay = _add(commands, "replay", _replay, "judge a recorded run again, under other thresholds")
@@ -64,7 +64,10 @@ def _list(_: argparse.Namespace) -> Iterator[str]:
 def _explain(arguments: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
 
-    return catalogue.explain(catalogue.find(arguments.diagnostic, known=registry.diagnostics()))
+    known = registry.diagnostics()
+    if arguments.diagnostic == "all":
+        return catalogue.page(known)
+    return catalogue.explain(catalogue.find(arguments.diagnostic, known=known))
 
 
 def _report(arguments: argparse.Namespace) -> Iterator[str]:

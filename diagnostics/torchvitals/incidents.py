@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from torchvitals.causes import attribute
-from torchvitals.core.finding import Finding, Incident
+from torchvitals.core.finding import Finding, Incident, Severity
 from torchvitals.core.snapshot import Snapshot
 
 PATIENCE = 3
@@ -37,9 +37,12 @@ class IncidentBook:
         before = {i.code: i for i in self.incidents}
         seen = set()
         for finding in findings:
+            incident = self._open.get(finding.code)
+            if incident is not None and finding.severity == Severity.INFO < incident.severity:
+                continue  # what has become a mere note is over as what it was
             seen.add(finding.code)
             self._missed[finding.code] = 0
-            self._open[finding.code] = _updated(self._open.get(finding.code), finding, step)
+            self._open[finding.code] = _updated(incident, finding, step)
         for code, incident in self._open.items():
             if looked and code not in seen and incident.resolved is None:
                 self._missed[code] = self._missed.get(code, 0) + 1

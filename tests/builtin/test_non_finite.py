@@ -179,7 +179,17 @@ def test_the_first_bad_look_wins_whatever_follows():
 def test_what_a_gradient_scaler_skipped_is_a_note():
     look = ill(healthy(0), gradient=[0])
     skipped = Snapshot(0, look.scalars, {"skipped": "scaler"}, look.tables)
-    assert only(TV203, window([skipped, healthy(1)])).severity is Severity.INFO
+    assert only(TV203, window([skipped])).severity is Severity.INFO
+
+
+def test_a_run_that_went_on_finite_has_left_its_nan_behind():
+    assert silent(TV203, window([healthy(0), ill(healthy(1), gradient=[0]), healthy(2)]))
+
+
+def test_a_second_nan_is_traced_to_its_own_origin():
+    run = [ill(healthy(0), input=[0]), healthy(1), ill(healthy(2), gradient=[0])]
+    finding = only(TV203, window(run))
+    assert (finding.evidence["origin"], finding.since) == ("backward", 2)
 
 
 def test_a_skipped_step_does_not_hide_a_later_nan():

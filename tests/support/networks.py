@@ -17,7 +17,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: MLP((64,), out_features=10, activation=RELU, depth=4, width=32, norm="batch", dropout=0.2),
     "resnet": lambda: ResNet((1, 8, 8), out_features=10, activation=RELU, width=8),
     "lstm": lambda: RNN((6, 3), out_features=10, activation=RELU, cell="lstm", width=16, dropout=0.0),
-    "transformer": lambda: Transformer((6,), out_features=10, activation=RELU, vocab_size=7, width=16, dropout=0.1),
+    "transformer": lambda: Transformer(
+        (6,), out_features=10, activation=RELU, vocab_size=7, width=16, dropout=0.1
+    ),
 }
 
 

@@ -55,7 +55,9 @@ class NonFinite(Diagnostic):
     """
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        bad = [i for i, s in enumerate(window.snapshots) if s.nonfinite]
+        # Of an earlier one that the run has left behind, the incident keeps what was said when it happened.
+        finite = [i for i, s in enumerate(window.snapshots) if not s.nonfinite]
+        bad = range(finite[-1] + 1 if finite else 0, len(window))
         # What a scaler skipped is told only where nothing worse happened, or it would hide all that follows.
         for i in sorted(bad, key=lambda i: (_skipped(window.snapshots[i]), i)):
             look, before = window.snapshots[i], window.snapshots[:i]

@@ -1,0 +1,114 @@
+"""Without this file a configuration would stay a text: it trains one network and says what came of it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from models.build import build
+from models.errors import invalid, require_count
+from sweeps.clock import StepClock
+from sweeps.outlets import About, Outlet
+from sweeps.quiet import quiet
+from torchvitals.core.protocols import Reporter
+from torchvitals.core.summary import Summary
+from torchvitals.reporters import ConsoleReporter, JsonlReporter
+
+RECORDING = "vitals.jsonl"
+PARTS = ("model", "activation", "init", "optimizer", "scheduler", "data")
+
+
+@dataclass
+class Outcome:
+    """What is known of a training so far; filled as it goes, so that an exception loses nothing of it."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    score: str = "test/loss"
+    diverged: bool = False
+    stopped: str | None = None
+    steps: int = 0
+    step_seconds: float | None = None
+    vitals: Summary | None = None
+
+
+def train(config: DictConfig, about: About, outcome: Outcome, *, aloud: bool) -> None:
+    """Train what the configuration describes, test it, and tell `outcome`; if `aloud`, the terminal too."""
+    _check(config)
+    torch.set_num_threads(config.threads)
+    pl.seed_everything(config.seed, verbose=False)
+    built = build(**{part: config[part] for part in PARTS}, seed=config.seed)
+    outcome.score = f"test/{built.module.task.main_metric}"
+    with quiet(), instantiate(config.logger)(about) as outlet:
+        reporters = _reporters(outlet, record=config.record, folder=about.folder, aloud=aloud)
+        watcher = instantiate(config.diagnostics, _partial_=True, _convert_="all")(reporters=reporters)
+        clock = StepClock()
+        trainer = _trainer(config.trainer, outlet, folder=about.folder, callbacks=[watcher, clock])
+        with _noting(outcome, trainer, watcher=watcher, clock=clock, network=built.module):
+            trainer.fit(built.module, built.data)
+            outcome.stopped = _reason(watcher) if trainer.should_stop else None
+            _note_metrics(outcome, trainer.callback_metrics)
+            trainer.test(built.module, built.data, verbose=False)
+
+
+def _check(config: DictConfig) -> None:
+    """Complain about the numbers that others would stumble over, in words of their own, or not at all."""
+    require_count("threads", value=config.threads, minimum=1)
+    require_count("seed", value=config.seed, minimum=0)
+    for key in ("optimizer.lr", "trainer.max_epochs", "trainer.max_steps"):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, int | float | None):
+            raise invalid(key, value=value, choices="a number")
+
+
+def _reporters(outlet: Outlet, *, record: bool, folder: Path, aloud: bool) -> tuple[Reporter, ...]:
+    recorder = (JsonlReporter(folder / RECORDING),) if record else ()
+    terminal = (ConsoleReporter(),) if aloud else ()
+    return (*recorder, *terminal, *outlet.reporters)
+
+
+def _trainer(config: DictConfig, outlet: Outlet, *, folder: Path, callbacks: list[Any]) -> pl.Trainer:
+    make = instantiate(config, _partial_=True, _convert_="all")
+    return make(
+        logger=outlet.logger or False,
+        default_root_dir=folder,
+        callbacks=[callback for callback in callbacks if callback is not None],
+    )
+
+
+@contextmanager
+def _noting(
+    outcome: Outcome, trainer: pl.Trainer, *, watcher: Any, clock: StepClock, network: nn.Module
+) -> Iterator[None]:
+    """Take down, whatever happens inside, what the trainer and the watcher know at the end."""
+    try:
+        yield
+    finally:
+        _note_metrics(outcome, trainer.callback_metrics)
+        outcome.steps = trainer.global_step
+        outcome.step_seconds = clock.median_seconds
+        outcome.diverged = not _finite(outcome.metrics, network)
+        if watcher is not None:
+            outcome.vitals = watcher.summary
+
+
+def _reason(watcher: Any) -> str:
+    root = watcher.summary.root if watcher is not None else None
+    return f"{root.code} {root.name}" if root is not None else "the trainer was asked to stop"
+
+
+def _note_metrics(outcome: Outcome, metrics: Mapping[str, torch.Tensor]) -> None:
+    outcome.metrics |= {key: float(value) for key, value in metrics.items()}
+
+
+def _finite(metrics: Mapping[str, float], network: nn.Module) -> bool:
+    return all(map(math.isfinite, metrics.values())) and all(
+        bool(parameter.isfinite().all()) for parameter in network.parameters()
+    )
