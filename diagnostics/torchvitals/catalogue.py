@@ -46,7 +46,7 @@ def page(known: Mapping[str, type[Diagnostic]]) -> Iterator[str]:
     """All diagnostics as Markdown; docs/diagnostics.md is this and nothing else."""
     yield "# Diagnostics"
     yield ""
-    yield "Written by `torchvitals explain all` from the docstrings of what is installed; `make docs` writes it again."
+    yield "Written by `torchvitals explain all` from the docstrings; `make docs` writes it again."
     for cls in known.values():
         yield from ("", f"## {cls.code} {cls.name}", "", inspect.getdoc(cls) or "(no documentation)")
         yield from ("", f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}.")

@@ -207,3 +207,16 @@ def test_two_processes_train_to_the_same_weights_with_and_without_us(tmp_path):
     states = [torch.load(tmp_path / f"{n}{r}.pt") for n in ("bare", "watched") for r in (0, 1)]
     for other in states[1:]:
         assert all(torch.equal(a, b) for a, b in zip(states[0].values(), other.values(), strict=True))
+
+
+def test_the_output_of_a_network_that_a_training_step_calls_directly_is_seen_in_every_step():
+    def spoil(module, batch_idx):
+        if batch_idx == 29:
+            module.net[2].bias.data.fill_(float("inf"))
+
+    callback = VitalsCallback(reporters=[], schedule=Schedule(dense=1, every=64), strict=True)
+    trainer_of(pytorch_lightning, callback).fit(module_of(pytorch_lightning, spoil=spoil), data(40))
+    root = callback.summary.root
+    assert root is not None
+    assert (root.code, root.onset, root.where) == ("TV203", 29, ("net",))
+    assert root.evidence["origin"] == "forward"

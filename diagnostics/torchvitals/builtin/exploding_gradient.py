@@ -98,11 +98,13 @@ class ExplodingGradient(Diagnostic):
         y = np.log10([s.scalars["gradient_norm"] for s in stretch])
         # Heavy tails climb by chance, too, but not beyond all that was seen before.
         floor = max([y[0], *(math.log10(s.scalars["gradient_norm"]) for s in seen[: -self.min_steps])])
+        if y[-1] - floor <= self.decades:
+            return
         losses = [s.loss for s in stretch if s.loss is not None]
         falls = len(losses) > 1 and losses[-1] < losses[0]
         rate = float(np.polyfit(steps, y, 1)[0])
         steady = np.ptp(y) > 0 and np.corrcoef(steps, y)[0, 1] ** 2 > self.consistency
-        if y[-1] - floor > self.decades and steady and rate > 0 and not falls:
+        if steady and rate > 0 and not falls:
             latest = [look["gradient"] for look in window.looks("gradient") if len(look["gradient"])]
             limit = float(latest[-1]["limit"].max()) if latest else 3.4e38
             yield self._growing(

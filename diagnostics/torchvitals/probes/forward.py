@@ -131,28 +131,31 @@ class BoundaryProbe(Probe):
         super().start(subject, wanted)
         self._rows: dict[str, list[Row]] = {"input": [], "output": []}
         self._index = 0
-        self._batch_told = self._inside = False
+        self._batch_told = self._called = False
         self._error: Exception | None = None
-        self._handles = [*self._attach(subject.model, "model")]
-        for name, child in subject.model.named_children():
-            if next(child.parameters(), None) is not None:
-                self._handles += self._attach(child, name)
+        self._root: list[RemovableHandle] = []
+        self._children: list[RemovableHandle] = []
+        if not isinstance(subject.model, torch.jit.ScriptModule):
+            self._root = [
+                subject.model.register_forward_pre_hook(_InputHook(self), with_kwargs=True),
+                subject.model.register_forward_hook(_OutputHook(self, "model")),
+            ]
 
-    def _attach(self, module: nn.Module, name: str) -> Iterable[RemovableHandle]:
-        if isinstance(module, torch.jit.ScriptModule):
-            return
-        if module is self.subject.model:
-            yield module.register_forward_pre_hook(_InputHook(self), with_kwargs=True)
-        yield module.register_forward_hook(_OutputHook(self, name))
+    def _watch_children(self) -> None:
+        """Where the model itself is not called, as in many a `training_step`, its children are the ways out."""
+        for name, child in self.subject.model.named_children():
+            trains = next(child.parameters(), None) is not None
+            if trains and not isinstance(child, torch.jit.ScriptModule):
+                self._children.append(child.register_forward_hook(_OutputHook(self, name)))
 
     def begin(self, batch: Any, index: int) -> None:
-        self._index, self._inside = index, False
+        self._index = index
         if batch is not None:
             self._batch_told = True
             self._inputs("batch", batch)
 
     def given(self, module: nn.Module, args: Any) -> None:
-        self._inside = True
+        self._called = True
         if not self._batch_told and _training(module):
             self._inputs("input", args)
 
@@ -166,10 +169,6 @@ class BoundaryProbe(Probe):
                 )
 
     def gave(self, module: nn.Module, name: str, out: Any) -> None:
-        if module is self.subject.model:
-            self._inside = False
-        elif self._inside:
-            return  # only a child that is called from outside of the model's forward is a way out of it
         found = next(tensors(out), None) if _training(module) else None
         if found is not None and found.numel():
             known = {"count": float(found.numel()), "limit": limit(found)}
@@ -185,6 +184,11 @@ class BoundaryProbe(Probe):
     def collect(self) -> Iterable[Measurement]:
         if self._error is not None:
             raise self._error
+        if self._called:
+            self._forget(self._children)
+        elif not self._children:
+            self._watch_children()
+        self._called = False
         rows, self._rows = self._rows, {"input": [], "output": []}
         return [
             *stacked("input", rows["input"], (*STATISTICS, "first_bad")),
@@ -192,9 +196,13 @@ class BoundaryProbe(Probe):
         ]
 
     def close(self) -> None:
-        for handle in self._handles:
+        self._forget(self._root)
+        self._forget(self._children)
+
+    def _forget(self, handles: list[RemovableHandle]) -> None:
+        for handle in handles:
             handle.remove()
-        self._handles = []
+        handles.clear()
 
 
 def _training(module: nn.Module) -> bool:

@@ -8,88 +8,59 @@ from torch import Tensor, nn
 
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
-from torchvitals.probes.reduce import STATISTICS, dense, limit, summarise
+from torchvitals.probes.reduce import dense, limit, summarise_exactly
+
+Named = tuple[str, Tensor]
+
+_NARROW = (torch.float16, torch.bfloat16)
 
 
-class _ParameterRows(Probe):
-    """Shared by the probes whose rows are parameters: keeps rows from measuring to `collect`."""
+class _Norms(Probe):
+    """Shared by the probes whose rows are parameters: counts of non-finite entries and sums of squares."""
 
     kind: ClassVar[str]
-    statistics: ClassVar[tuple[str, ...]] = STATISTICS
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
-        self._rows: list[Row] = []
+        self._blocks: list[Measurement] = []
 
-    def keep(self, name: str, x: Tensor) -> None:
-        known = {"count": float(dense(x).numel()), "limit": limit(x)}
-        self._rows.append(Row(name=name, known=known, values=summarise(x)))
+    def keep(self, named: Iterable[Named]) -> None:
+        """Measure now, hand over in `collect`. Tensors of one device and dtype share one fused pass."""
+        groups: dict[object, list[Named]] = {}
+        for name, x in ((name, dense(x)) for name, x in named):
+            if x.numel():
+                groups.setdefault((x.device, x.dtype), []).append((name, x))
+        self._blocks += [norms(self.kind, group) for group in groups.values()]
 
     def collect(self) -> Iterable[Measurement]:
-        rows, self._rows = self._rows, []
-        return stacked(self.kind, rows, self.statistics)
+        blocks, self._blocks = self._blocks, []
+        return blocks
 
 
-class GradientProbe(_ParameterRows):
-    """Gradients as the optimizer will consume them: all statistics on due steps, else one fused pass of
-    norms.
-    """
+class GradientProbe(_Norms):
+    """Gradients as the optimizer will consume them, at every step."""
 
     name = kind = "gradient"
     provides = frozenset({"gradient"})
     always = True
 
-    def start(self, subject, wanted) -> None:
-        super().start(subject, wanted)
-        self._fused: list[Measurement] = []
-
     def gradients_ready(self, *, due: bool) -> None:
-        gradients = self.subject.gradients()
-        if due:
-            for name, _, gradient in gradients:
-                self.keep(name, gradient)
-            return
-        for device in dict.fromkeys(g.device for *_, g in gradients):
-            self._fused.append(
-                fused_norms([(name, dense(g)) for name, _, g in gradients if g.device == device])
-            )
-
-    def collect(self) -> Iterable[Measurement]:
-        fused, self._fused = self._fused, []
-        return [*super().collect(), *fused]
+        self.keep((name, gradient) for name, _, gradient in self.subject.gradients())
 
 
-_NARROW = (torch.float16, torch.bfloat16)
-
-
-def fused_norms(gradients: list[tuple[str, Tensor]]) -> Measurement:
-    """Sums of squares of all gradients in one pass. A norm that is not finite marks its row as non-finite."""
-    wide = [g.float() if g.dtype in _NARROW else g for _, g in gradients]
-    norms = torch.stack(torch._foreach_norm(wide)).double()  # pyright: ignore[reportPrivateImportUsage]
-    bad = ~torch.isfinite(norms)
-    return Measurement(
-        kind="gradient",
-        names=tuple(name for name, _ in gradients),
-        known={"count": [float(g.numel()) for _, g in gradients], "limit": [limit(g) for _, g in gradients]},
-        statistics=("nonfinite", "sum_sq"),
-        values=torch.stack([bad.double(), torch.where(bad, 0.0, norms * norms)], dim=1),
-    )
-
-
-class ParameterProbe(_ParameterRows):
+class ParameterProbe(_Norms):
     """Parameters as the forward pass of the step used them."""
 
     name = kind = "parameter"
     provides = frozenset({"parameter"})
 
     def gradients_ready(self, *, due: bool) -> None:
-        if due and not self._rows:
-            for name, parameter in self.subject.parameters:
-                if parameter.is_floating_point() or parameter.is_complex():
-                    self.keep(name, parameter)
+        if due and not self._blocks:
+            real = ((n, p) for n, p in self.subject.parameters if p.is_floating_point() or p.is_complex())
+            self.keep(real)
 
 
-class UpdateProbe(_ParameterRows):
+class UpdateProbe(_Norms):
     """True updates w(t+1) - w(t), from a copy of the parameters that lives only while the optimizer steps."""
 
     name = kind = "update"
@@ -105,10 +76,9 @@ class UpdateProbe(_ParameterRows):
         self._before = self._before or {name: p.detach().clone() for name, p in trainable}
 
     def collect(self) -> Iterable[Measurement]:
-        now = dict(self.subject.parameters)
-        for name, before in self._before.items():
-            if name in now and now[name].shape == before.shape:
-                self.keep(name, now[name].detach() - before)
+        now = {name: p.detach() for name, p in self.subject.parameters}
+        kept = [n for n, before in self._before.items() if n in now and now[n].shape == before.shape]
+        self.keep((name, now[name] - self._before[name]) for name in kept)
         self._before = {}
         return super().collect()
 
@@ -116,12 +86,45 @@ class UpdateProbe(_ParameterRows):
         self._before = {}
 
 
-class SymmetryProbe(_ParameterRows):
+def norms(kind: str, named: list[Named]) -> Measurement:
+    """Sums of squares of tensors of one device and dtype, in one fused pass.
+
+    A norm that is not finite sends its tensor into a second, exact look on the CPU, where looking is free. On
+    other devices the norms are summed in float64, where only NaN and Inf can make them so: `nonfinite` is
+    then 1 for "any".
+    """
+    tensors = [x for _, x in named]
+    known = {"count": [float(x.numel()) for x in tensors], "limit": [limit(x) for x in tensors]}
+    values = _on_cpu(tensors) if tensors[0].device.type == "cpu" else _on_device(tensors)
+    names = tuple(name for name, _ in named)
+    return Measurement(kind=kind, names=names, known=known, statistics=("nonfinite", "sum_sq"), values=values)
+
+
+def _on_cpu(tensors: list[Tensor]) -> Tensor:
+    wide = [x.float() for x in tensors] if tensors[0].dtype in _NARROW else tensors
+    found = torch.stack(torch._foreach_norm(wide)).double()  # pyright: ignore[reportPrivateImportUsage]
+    values = torch.stack([torch.zeros_like(found), found * found], dim=1)
+    for i in (~torch.isfinite(values[:, 1])).numpy().nonzero()[0]:
+        exact = summarise_exactly(tensors[i])
+        values[i, 0], values[i, 1] = exact[0], exact[2]
+    return values
+
+
+def _on_device(tensors: list[Tensor]) -> Tensor:
+    found = torch.stack(torch._foreach_norm(tensors, 2, torch.float64))  # pyright: ignore[reportPrivateImportUsage]
+    bad = ~torch.isfinite(found)
+    return torch.stack([bad.double(), torch.where(bad, 0.0, found * found)], dim=1)
+
+
+class SymmetryProbe(Probe):
     """Units of a weight matrix that are twins of their neighbour in weights and gradient."""
 
-    name = kind = "symmetry"
+    name = "symmetry"
     provides = frozenset({"symmetry"})
-    statistics = ("symmetric_rows",)
+
+    def start(self, subject, wanted) -> None:
+        super().start(subject, wanted)
+        self._rows: list[Row] = []
 
     def gradients_ready(self, *, due: bool) -> None:
         if not due:
@@ -138,6 +141,10 @@ class SymmetryProbe(_ParameterRows):
             if matrix and name.rpartition(".")[0] not in embeddings:
                 count = _symmetric_rows(parameter.detach(), gradient.detach())
                 self._rows.append(Row(name=name, known={"rows": float(rows)}, values=count.reshape(1)))
+
+    def collect(self) -> Iterable[Measurement]:
+        rows, self._rows = self._rows, []
+        return stacked("symmetry", rows, ("symmetric_rows",))
 
 
 def _symmetric_rows(w: Tensor, gradient: Tensor) -> Tensor:

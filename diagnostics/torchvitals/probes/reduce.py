@@ -32,17 +32,18 @@ def summarise(x: Tensor) -> Tensor:
     if x.numel() == 0:
         return x.new_zeros(4, dtype=torch.float64)
     if x.device.type != "cpu":
-        return _summarise_masked(x)
+        return summarise_exactly(x)
     wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else None
     norm = host(torch.linalg.vector_norm(x, dtype=wide))
     total = host(x.sum(dtype=wide))
     if not (math.isfinite(norm) and math.isfinite(total)):
-        return _summarise_masked(x)
+        return summarise_exactly(x)
     low, high = torch.aminmax(x)
     return torch.tensor([0.0, total, norm * norm, max(-host(low), host(high))], dtype=torch.float64)
 
 
-def _summarise_masked(x: Tensor) -> Tensor:
+def summarise_exactly(x: Tensor) -> Tensor:
+    """`STATISTICS` of a dense real tensor, summed in float64 with NaN and Inf left out."""
     bad = (~torch.isfinite(x)).sum(dtype=torch.float64)
     clean = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = torch.aminmax(clean)
