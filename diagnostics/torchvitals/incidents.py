@@ -5,15 +5,17 @@ from dataclasses import dataclass, field, replace
 
 from torchvitals.causes import attribute
 from torchvitals.core.finding import Finding, Incident, Severity
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.window import Window
 
 PATIENCE = 3
 """Looks without the finding after which an incident counts as resolved: hysteresis against flicker."""
 
 
-def worth_judging(snapshot: Snapshot) -> bool:
-    """Whether diagnostics have anything new to say after this snapshot."""
-    return snapshot.due or snapshot.nonfinite
+def worth_judging(window: Window) -> bool:
+    """Whether diagnostics have anything new to say: the latest step was due, or a NaN has just come up."""
+    if window.latest.due:
+        return True
+    return window.latest.nonfinite and not (len(window) > 1 and window.snapshots[-2].nonfinite)
 
 
 @dataclass

@@ -236,7 +236,7 @@ class Monitor:
     def _judge(self, snapshot: Snapshot) -> None:
         findings = self._failed
         self._failed = []
-        if worth_judging(snapshot):
+        if worth_judging(self._window):
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
                     findings.extend(diagnostic.diagnose(self._window))

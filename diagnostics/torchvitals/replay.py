@@ -16,7 +16,7 @@ def judge(snapshots: Iterable[Snapshot], diagnostics: Iterable[Diagnostic]) -> S
     for snapshot in snapshots:
         window = window.add(snapshot)
         looks += snapshot.due
-        findings = [f for d in chosen for f in d.diagnose(window)] if worth_judging(snapshot) else []
+        findings = [f for d in chosen for f in d.diagnose(window)] if worth_judging(window) else []
         book.follow(findings, snapshot.step, looked=snapshot.judgeable)
     steps = window.latest.step + 1 if len(window) else 0
     verdict = verdict_of(book.incidents, looks=looks)

@@ -142,7 +142,7 @@ class BoundaryProbe(Probe):
             ]
 
     def _watch_children(self) -> None:
-        """Where the model itself is not called, as in many a `training_step`, its children are the ways out."""
+        """Where the model itself is not called, as in many a `training_step`, its children are."""
         for name, child in self.subject.model.named_children():
             trains = next(child.parameters(), None) is not None
             if trains and not isinstance(child, torch.jit.ScriptModule):
