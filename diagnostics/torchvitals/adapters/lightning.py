@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -29,8 +28,11 @@ else:
         """The Callback of the package that the user has imported; either works in either Trainer."""
         names = sorted(("pytorch_lightning", "lightning.pytorch"), key=lambda name: name not in sys.modules)
         for name in names:
-            if find_spec(name.partition(".")[0]) is not None:
+            try:
                 return import_module(name).Callback
+            except ModuleNotFoundError as error:
+                if error.name != name.partition(".")[0]:
+                    raise  # it is installed, and what it needs is not
         raise MissingExtra("pytorch-lightning", "lightning")
 
     Callback = _callback()
