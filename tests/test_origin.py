@@ -146,3 +146,23 @@ def test_an_optimizer_that_makes_nan_of_finite_gradients_is_named():
     (root,) = [i for i in vitals.incidents if i.code == "TV203"]
     assert root.evidence["origin"] == "optimizer"
     assert root.where[0].startswith("first")
+
+
+class Between(nn.Module):
+    """An operation of the model's own stands between its two layers."""
+
+    on = False
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        return self.head(x * 0 / (x * 0).sum(1, keepdim=True) if self.on else x)
+
+
+def test_a_weighted_sum_of_small_numbers_is_not_accused_of_an_overflow():
+    root = run(Between(), at=5, schedule=EVERY_STEP, spoil=lambda model, _: setattr(model, "on", True))
+    assert (root.where[0], root.cause) == ("head", "undefined operation")
+    assert "between them" in root.message

@@ -185,3 +185,51 @@ def test_a_training_that_diverges_by_its_learning_rate_is_ill_with_one_root(digi
     vitals = train(mlp(4, 64, init=nn.init.kaiming_normal_), digits, lr=50.0, steps=40)
     assert vitals.verdict == "ill"
     assert sum(i.explained_by is None for i in vitals.incidents if i.severity > Severity.INFO) == 1
+
+
+def test_rows_that_no_sequence_reaches_are_idle_and_not_twins(digits):
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.place = nn.Parameter(torch.zeros(64, 16))
+            self.embed, self.head = nn.Linear(8, 16), nn.Linear(16, 10)
+
+        def forward(self, x):
+            x = self.embed(x.view(-1, 8, 8)) + self.place[:8]
+            return self.head(torch.relu(x).mean(1))
+
+    torch.manual_seed(0)
+    assert codes(train(Positions(), digits, lr=0.05)) == []
+
+
+def test_gates_that_start_shut_one_behind_the_other_are_healthy(digits):
+    """adaLN-Zero: shift and scale rows have no gradient until the gate and the head have opened."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.branch, self.modulation = nn.Linear(64, 64), nn.Linear(64, 3 * 64)
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
+
+        def forward(self, x):
+            shift, scale, gate = self.modulation(torch.tanh(x)).chunk(3, -1)
+            return x + gate * torch.relu(self.branch(x * (1 + scale) + shift))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(*(Block() for _ in range(4)), nn.Linear(64, 10))
+    nn.init.zeros_(model[-1].weight)  # pyright: ignore[reportArgumentType]
+    assert codes(train(model, digits, lr=0.05)) == []
+
+
+def test_scalar_parameters_do_not_hide_twins(digits):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = mlp(3, 32, init=lambda w: nn.init.constant_(w, 0.1))
+            self.temperature = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, x):
+            return self.body(x) * self.temperature
+
+    assert codes(train(Scaled(), digits, lr=0.001))[0] == "TV301"

@@ -9,7 +9,7 @@ A step as the engine sees it (adapters translate a framework's events into these
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ ALWAYS = frozenset({"gradient", "input", "output"})
 """Kinds that are looked at in every step, cheaply; the rest only in due steps."""
 ARMED_STEPS = 16
 """Steps that are due whatever the schedule says after an incident opened or became worse."""
+MAX_MICRO_BATCHES = 1024
+"""Iterations without a step of an optimizer after which what they gave is dropped: memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Monitor:
         self._window = Window()
         self._book = IncidentBook()
         self._failed: list[Finding] = []
+        self._failures: dict[str, str] = {}
+        self._waiting = 0
         self._queue: deque[_Pending] = deque()
         self._losses: list[Tensor | float] = []
         self._measured: dict[str, int] = {}
@@ -98,6 +102,10 @@ class Monitor:
                 if loss is not None:
                     self._losses.append(_number(loss))
             self._iteration += 1
+            self._waiting += 1
+            if self._waiting % MAX_MICRO_BATCHES == 0:
+                self._losses.clear()
+                self._each("collect")
             self._each("begin", None, self._iteration)
 
     def gradients_ready(self, optimizer: Optimizer | None = None, *, clipped: str = "no") -> None:
@@ -125,7 +133,9 @@ class Monitor:
     def step_done(self) -> None:
         """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived."""
         with self.subject.clock:
-            self._queue.append(self._measure())
+            self._waiting = 0
+            with self._guard("readback", []):
+                self._queue.append(self._measure())
             if self._due:
                 self._each("disarm")
             self.step += 1
@@ -216,7 +226,8 @@ class Monitor:
 
     def _drain(self, *, wait: bool) -> None:
         while self._queue and (wait or self._queue[0].readback.ready()):
-            self._take_in(self._queue.popleft())
+            with self._guard("readback", []):
+                self._take_in(self._queue.popleft())
 
     def _take_in(self, pending: _Pending) -> None:
         tables, scalars = pending.readback.read()
@@ -239,7 +250,7 @@ class Monitor:
         if worth_judging(self._window):
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
-                    findings.extend(diagnostic.diagnose(self._window))
+                    findings.extend(map(_checked, diagnostic.diagnose(self._window)))
         news = self._book.follow(findings, snapshot.step, looked=snapshot.judgeable)
         if any(i.severity > Severity.INFO and i.resolved is None for i in news):
             self._armed_until = self.step + ARMED_STEPS
@@ -259,13 +270,20 @@ class Monitor:
                 raise
             if part in parts:
                 parts.remove(part)
-            self._failed.append(_failure(part, error, self.step))
+            if isinstance(part, Probe):
+                with suppress(Exception):
+                    part.close()  # nobody will call it again, and it may have hooks on the model
+            failure = _failure(part, error, self.step)
+            self._failed.append(failure)
+            self._failures.setdefault(failure.where[0], failure.message)
 
     def _blind(self) -> tuple[str, ...]:
         sentences = [s for probe in self._probes for s in probe.blind()] if self._looks else []
-        failures = [i.message for i in self._book.incidents if i.code == "TV001"]
-        failures += [finding.message for finding in self._failed]
-        return tuple(dict.fromkeys([*sentences, *failures]))
+        if self._waiting >= MAX_MICRO_BATCHES:
+            sentences.append(
+                f"The last {self._waiting} iterations: no watched optimizer stepped. Was it replaced?"
+            )
+        return tuple(dict.fromkeys([*sentences, *self._failures.values()]))
 
 
 def _number(loss: Tensor | float) -> Tensor | float:
@@ -273,8 +291,18 @@ def _number(loss: Tensor | float) -> Tensor | float:
     return loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss)
 
 
+def _checked(finding: Any) -> Finding:
+    if not isinstance(finding, Finding):
+        raise TypeError(f"diagnose gave {finding!r}, which is no Finding")
+    return finding
+
+
 def _holds_nonfinite(table: Table) -> bool:
     return "nonfinite" in table.columns and bool(table["nonfinite"].any())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _failure(part: Any, error: Exception, step: int) -> Finding:
@@ -285,6 +313,7 @@ def _failure(part: Any, error: Exception, step: int) -> Finding:
         severity=Severity.INFO,
         where=(str(what),),
         since=step,
-        message=f"{what} raised {type(error).__name__}: {error}. It is switched off from step {step} on.",
+        message=f"{what} raised {type(error).__name__}: {_first_line(error)}. "
+        f"It is switched off from step {step} on.",
         cause="a mistake in torchvitals or in a plugin, not in the training",
     )

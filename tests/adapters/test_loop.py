@@ -232,3 +232,96 @@ def test_layers_unfrozen_later_are_measured_from_then_on():
             optimizer.zero_grad()
             vitals.step()
     assert [len(s["gradient"]) for s in keep.snapshots] == [2, 2, 4, 4]
+
+
+def test_a_model_compiled_after_the_watch_is_not_compiled_again_at_every_due_step():
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    model = net()
+    optimizer = sgd(model)
+    fast = torch.compile(model, backend=backend)
+    with torchvitals.watch(model, optimizer, reporters=[], strict=True) as vitals:
+        for _ in range(12):
+            loss = fast(torch.randn(16, 4)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss)
+    assert len(compiled) <= 3
+    assert "compiled" in str(vitals.coverage)
+
+
+def hooks(model):
+    return [h for m in model.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
+
+
+def test_parts_that_fail_leave_no_hook_and_are_each_named(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setattr("torchvitals.probes.forward.summarise", broken)
+    model = net()
+    vitals = run(model, sgd(model))
+    assert hooks(model) == []
+    assert "forward raised" in str(vitals.coverage)
+    assert "boundary raised" in str(vitals.coverage)
+
+
+def test_a_number_that_cannot_be_brought_home_never_reaches_the_user(monkeypatch):
+    def broken(*_):
+        raise TypeError("this device knows no float64")
+
+    monkeypatch.setattr("torchvitals.monitor.Readback", broken)
+    model = net()
+    vitals = run(model, sgd(model))
+    assert vitals.verdict == "no data"
+    assert "knows no float64" in str(vitals.coverage)
+
+
+def test_a_diagnostic_that_gives_no_finding_is_switched_off():
+    class Chatty(Broken):
+        def diagnose(self, window):  # pyright: ignore[reportIncompatibleMethodOverride]
+            yield "all is well"
+
+    model = net()
+    vitals = run(model, sgd(model), diagnostics=[Chatty()])
+    assert [i.code for i in vitals.incidents] == ["TV001"]
+    assert "no Finding" in vitals.incidents[0].message
+
+
+def test_an_optimizer_that_was_replaced_is_told_and_costs_no_memory(monkeypatch):
+    monkeypatch.setattr("torchvitals.monitor.MAX_MICRO_BATCHES", 8)
+    model = net()
+    watched, other = sgd(model), sgd(model)
+    with torchvitals.watch(model, watched, reporters=[], strict=True) as vitals:
+        for _ in range(40):
+            loss = model(torch.randn(16, 4)).square().mean()
+            loss.backward()
+            other.step()
+            vitals.step(loss)
+        assert len(vitals._monitor._losses) < 8
+    assert "no watched optimizer stepped" in str(vitals.coverage)
+    assert vitals.verdict == "no data"
+
+
+def test_overflows_that_a_scaler_skips_by_design_are_no_alarm():
+    torch.manual_seed(0)
+    model = net()
+    optimizer, scaler = sgd(model), torch.amp.GradScaler("cpu", init_scale=2.0**24)
+    with torchvitals.watch(model, optimizer, reporters=[], strict=True) as vitals:
+        for _ in range(24):
+            with torch.autocast("cpu", torch.float16):
+                loss = (model(torch.randn(16, 4)) - 1).square().mean()
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            vitals.step(loss)
+    assert vitals.coverage.steps < 24
+    assert [i.severity for i in vitals.incidents if i.code == "TV203"] == [Severity.INFO]
+    assert vitals.verdict == "healthy"

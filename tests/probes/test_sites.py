@@ -254,3 +254,65 @@ def test_weight_gradients_of_a_bias_free_relu_stack_have_equal_products_with_the
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     products = [float((p.detach() * g).sum()) for p, g in zip(model.parameters(), gradients, strict=True)]
     assert products == pytest.approx([products[0]] * len(products), rel=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+def test_what_computes_a_weight_is_no_site(norm):
+    normed = getattr(nn.utils.parametrizations, norm)
+    (snapshot,), _ = look(
+        nn.Sequential(normed(nn.Linear(8, 8)), nn.ReLU(), nn.Linear(8, 4)), torch.randn(4, 8)
+    )
+    assert snapshot["activation"].names == snapshot["activation_gradient"].names == ("0", "1", "2")
+
+
+def test_passes_inside_of_function_transforms_are_left_out_and_that_is_said():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+    x = torch.randn(4, 8)
+
+    def loss_fn(out):
+        slopes = torch.func.vmap(torch.func.grad(lambda row: model(row).sum()))(x)
+        return out.square().mean() + slopes.square().mean()
+
+    (snapshot,), vitals = look(model, x, loss_fn=loss_fn)
+    assert snapshot["activation"].names == ("0", "1", "2")
+    assert "torch.func" in str(vitals.coverage)
+
+
+def test_a_pre_hook_of_the_user_that_raises_costs_no_other_site():
+    class Careful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(8, 8), nn.Sequential(nn.Linear(8, 8)), nn.Linear(8, 1)
+
+        def forward(self, x):
+            x = self.a(x)
+            try:
+                x = self.b(x)
+            except ValueError:
+                x = x + 1
+            return self.c(F.relu(x))
+
+    def refuse(*_):
+        raise ValueError("not today")
+
+    model = Careful()
+    model.b.register_forward_pre_hook(refuse)
+    (snapshot,), _ = look(model, torch.randn(4, 8))
+    assert snapshot["activation"].names == ("a", "relu", "c")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested")
+def test_tensors_that_cannot_be_summed_up_are_passed_over():
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(8, 4)
+
+        def forward(self, neighbours, x):
+            return neighbours @ F.relu(self.a(x))
+
+    (snapshot,), _ = look(Graph(), torch.eye(6).to_sparse_csr(), torch.randn(6, 8))
+    assert snapshot["input"].names == ("input",)
+    ragged = torch.nested.nested_tensor([torch.randn(3, 8), torch.randn(5, 8)])
+    model = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
+    look(model, ragged, loss_fn=lambda out: torch.nested.to_padded_tensor(out, 0.0).square().mean())

@@ -1,5 +1,6 @@
 """TV203: finds the first NaN or Inf of a run and tells where it was born."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -120,6 +121,8 @@ class NonFinite(Diagnostic):
         # A weighted sum of finite numbers is always defined: it can only overflow.
         op = str(look["activation"]["op"][look["activation"].index(names[0])])
         overflow = near > self.near_limit or op.startswith(("Linear", "Conv"))
+        if overflow and near <= self.near_limit and (bound := _bound(names[0], look)) < self.near_limit:
+            return _between(names, look, bound)
         fix = "Keep the values small: normalise, scale by 1/sqrt(d), or compute in a wider dtype."
         operation = "Guard divisions, logarithms and exponentials in this module."
         return _Origin(
@@ -179,6 +182,8 @@ class NonFinite(Diagnostic):
         sites, names = _bad_names(look, "activation_gradient"), _bad_names(look, "gradient")
         if not (sites or names):
             return None
+        if _overflowed_unused(look):
+            return _unused(sites)
         place = f"between {sites[-1]} and what follows it" if sites else f"at the latest at {names[-1]}"
         return _Origin(
             place="backward",
@@ -205,6 +210,45 @@ class NonFinite(Diagnostic):
         )
 
 
+def _bound(name: str, look: Snapshot) -> float:
+    """Largest output that a weighted sum of what is known to go into it can have, over the dtype's limit: by
+    Cauchy-Schwarz, |Wx| <= |W| |x|. Inf where the weights or what stands before them are not known.
+    """
+    table, weights = look["activation"], f"{name}.weight"
+    place = table.index(name)
+    given = table if place else look.tables.get("input")
+    if given is None or not len(given) or "parameter" not in look or weights not in look["parameter"].names:
+        return math.inf
+    x = given.norm[place - 1] if place else given.norm.max()
+    w = look["parameter"].norm[look["parameter"].index(weights)]
+    return float((w * x + w) / table["limit"][place])
+
+
+def _between(names: tuple[str, ...], look: Snapshot, bound: float) -> _Origin:
+    place = look["activation"].index(names[0])
+    before = look["activation"].names[place - 1] if place else "the input"
+    return _Origin(
+        place="forward",
+        where=names,
+        message=f"{names[0]} is the first module to give NaN or Inf, but its weights and {before} are too "
+        "small for an overflow: it was born in an operation or buffer between them.",
+        cause="undefined operation",
+        remedies=(Remedy("Guard the divisions, logarithms and exponentials between the two modules."),),
+        evidence={"nearness_to_limit": bound, "sites_affected": len(names)},
+    )
+
+
+def _unused(sites: tuple[str, ...]) -> _Origin:
+    return _Origin(
+        place="backward",
+        where=sites[::-1],
+        message=f"A backward pass overflowed behind {sites[-1]}, but the optimizer used finite gradients.",
+        cause="a loss scale that was too large for one step, which the scaler skipped and lowered",
+        remedies=(Remedy("Nothing, as long as the scale settles within the first steps."),),
+        evidence={"sites_affected": len(sites)},
+    )
+
+
 _ORDER: tuple[Callable[..., _Origin | None], ...] = (
     NonFinite._input,
     NonFinite._parameters,
@@ -217,7 +261,18 @@ _ORDER: tuple[Callable[..., _Origin | None], ...] = (
 
 
 def _skipped(look: Snapshot) -> bool:
-    return look.labels.get("skipped") == "scaler"
+    return look.labels.get("skipped") == "scaler" or _overflowed_unused(look)
+
+
+def _overflowed_unused(look: Snapshot) -> bool:
+    """Whether sites' gradients are bad while what the optimizer consumed is finite: a scaler has skipped a
+    micro-batch.
+    """
+    bad = [
+        kind for kind, table in look.tables.items() if "nonfinite" in table.columns and _bad_rows(look, kind)
+    ]
+    consumed = "gradient" in look and len(look["gradient"]) > 0
+    return bad == ["activation_gradient"] and consumed and not _bad_loss(look)
 
 
 def _bad_rows(look: Snapshot, kind: str) -> list[int]:

@@ -14,7 +14,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import STATISTICS, first_bad, limit, summarise, tensors
 from torchvitals.probes.sites import Tracer
-from torchvitals.probes.subject import is_compiled
+from torchvitals.probes.subject import is_compiled, trains
 
 
 class ForwardProbe(Probe):
@@ -206,7 +206,7 @@ class BoundaryProbe(Probe):
 
 
 def _training(module: nn.Module) -> bool:
-    return module.training and torch.is_grad_enabled() and torch._C._current_graph_task_id() == -1
+    return module.training and trains()
 
 
 class _InputHook:

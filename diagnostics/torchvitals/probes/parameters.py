@@ -133,27 +133,34 @@ class SymmetryProbe(Probe):
             path for path, m in self.subject.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))
         }
         for name, parameter, gradient in self.subject.gradients():
-            rows = parameter.shape[0]
-            # Rows of an embedding are tokens, not units; a row of one number is too little to tell twins by.
-            matrix = (
-                parameter.ndim >= 2 and rows >= 2 and parameter[0].numel() >= 2 and not gradient.is_sparse
-            )
-            if matrix and name.rpartition(".")[0] not in embeddings:
+            # Rows of an embedding are tokens, not units.
+            if _is_matrix(parameter, gradient) and name.rpartition(".")[0] not in embeddings:
                 count = _symmetric_rows(parameter.detach(), gradient.detach())
-                self._rows.append(Row(name=name, known={"rows": float(rows)}, values=count.reshape(1)))
+                known = {"rows": float(parameter.shape[0])}
+                self._rows.append(Row(name=name, known=known, values=count.reshape(1)))
 
     def collect(self) -> Iterable[Measurement]:
         rows, self._rows = self._rows, []
         return stacked("symmetry", rows, ("symmetric_rows",))
 
 
+def _is_matrix(w: Tensor, gradient: Tensor) -> bool:
+    """Whether there are rows to compare; a row of one number is too little to tell twins by."""
+    return w.ndim >= 2 and w.shape[0] >= 2 and w[0].numel() >= 2 and not gradient.is_sparse
+
+
 def _symmetric_rows(w: Tensor, gradient: Tensor) -> Tensor:
-    """Rows that are twins in both: a float64 scalar on the device of `w`."""
+    """Rows that are twins in both: a float64 scalar on the device of `w`.
+
+    Rows without a gradient beside rows with one are not twins but idle: positions that no sequence reached,
+    rows behind a gate that is still shut.
+    """
     twins = _twins(w)
     # In a healthy net there are none, so that the gradient need not be looked at.
     if w.device.type == "cpu" and not twins.numpy().any():
         return torch.zeros((), dtype=torch.float64)
-    twins &= _twins(gradient)
+    moved = gradient.flatten(1).abs().amax(1) > 0
+    twins &= _twins(gradient) & (moved[1:] | ~moved.any())
     return twins.sum(dtype=torch.float64) + twins.any()
 
 

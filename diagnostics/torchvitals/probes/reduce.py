@@ -74,10 +74,16 @@ def limit(x: Tensor) -> float:
     return torch.finfo(x.dtype).max
 
 
+def readable(x: Tensor) -> bool:
+    """Whether the reductions here can read the tensor: ragged and compressed sparse ones they cannot."""
+    plain = not x.is_nested and x.layout in (torch.strided, torch.sparse_coo)
+    return plain and (x.is_floating_point() or x.is_complex())
+
+
 def tensors(value: Any) -> Iterator[Tensor]:
     """The floating tensors inside whatever modules take and give: sequences, mappings, dataclasses."""
     if isinstance(value, Tensor):
-        if value.is_floating_point() or value.is_complex():
+        if readable(value):
             yield value
     elif isinstance(value, dict):
         for item in value.values():

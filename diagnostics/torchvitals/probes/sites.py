@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from torchvitals.probes.activations import ACTIVATIONS
 from torchvitals.probes.clock import Clock
-from torchvitals.probes.reduce import tensors
-from torchvitals.probes.subject import is_compiled
+from torchvitals.probes.reduce import readable, tensors
+from torchvitals.probes.subject import is_compiled, trains, transformed
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -66,6 +67,8 @@ class Tracer(TorchFunctionMode):
         self._stack: list[_Frame] = []
         self._calls: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
+        self._enters: list[_Enter] = []
+        self._compiled: set[str] = set()
         self._entered = False
         self._unit_dim: int | None = None
         self.order: dict[str, None] = {}
@@ -74,10 +77,22 @@ class Tracer(TorchFunctionMode):
         """sentences on what could not be seen"""
 
     def attach(self, modules: list[tuple[str, nn.Module]]) -> None:
+        # What computes a weight (weight norm, spectral norm) gives no activation.
+        computing = {
+            id(inner)
+            for _, module in modules
+            if isinstance(module, ParametrizationList)
+            for inner in module.modules()
+        }
         for path, module in modules:
-            if isinstance(module, torch.jit.ScriptModule):
+            if (
+                isinstance(module, torch.jit.ScriptModule)
+                or id(module) in computing
+                or path in self._compiled
+            ):
                 continue
             enter, leave = _Enter(self, path), _Leave(self)
+            self._enters.append(enter)
             self._handles.append(module.register_forward_pre_hook(enter))
             self._handles.append(module.register_forward_hook(leave, always_call=True))
 
@@ -85,6 +100,10 @@ class Tracer(TorchFunctionMode):
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._compiled |= {enter.path for enter in self._enters if enter.compiling}
+        if self._compiled:
+            self.notes.setdefault("Part of the model ran compiled: its inside was not measured.")
+        self._enters.clear()
         self._stack.clear()
         self._leave_mode()
 
@@ -102,7 +121,8 @@ class Tracer(TorchFunctionMode):
             self._leave_mode() if is_compiled(module) else self._enter_mode()
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
-        if not self._stack:
+        # A pre-hook of the user that raises lets a module be left that was never entered.
+        if not self._stack or self._stack[-1].module is not module:
             return
         frame = self._stack.pop()
         parent = self._stack[-1] if self._stack else None
@@ -116,7 +136,9 @@ class Tracer(TorchFunctionMode):
             self._enter_mode()
 
     def _begins(self, module: nn.Module) -> bool:
-        if not torch.is_grad_enabled() or torch._C._current_graph_task_id() != -1:
+        if not trains():
+            if transformed():
+                self.notes.setdefault("Passes inside of torch.func transforms (grad, vmap) are not measured.")
             return False
         if not module.training:
             self.notes.setdefault(
@@ -154,6 +176,8 @@ class Tracer(TorchFunctionMode):
             self._unit_dim = -1 if func in _UNIT_LAST else 1 if func in _UNIT_SECOND else self._unit_dim
             return func(*args, **kwargs)
         z = args[0] if args else kwargs.get("input")
+        if not (isinstance(z, Tensor) and readable(z)):
+            return func(*args, **kwargs)
         before = self._guarded(self._before, op, z)
         out = func(*args, **kwargs)
         self._guarded(self._activation_site, frame, op, out, before)
@@ -200,11 +224,15 @@ class _Enter:
     """A forward pre-hook; a copy of the model that is pickled or deep-copied gets one that does nothing."""
 
     def __init__(self, tracer: Tracer | None = None, path: str = "") -> None:
-        self._tracer, self._path = tracer, path
+        self._tracer, self.path = tracer, path
+        self.compiling = False
+        """whether compiled code went through here: it is compiled again whenever hooks come or go"""
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._tracer is not None and not torch.compiler.is_compiling():
-            self._tracer._guarded(self._tracer.enter, self._path, module)
+        if torch.compiler.is_compiling():
+            self.compiling = True
+        elif self._tracer is not None:
+            self._tracer._guarded(self._tracer.enter, self.path, module)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()

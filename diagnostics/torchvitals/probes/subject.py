@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
 from torch.optim import Optimizer
 
 from torchvitals.core.errors import NothingToWatch
@@ -88,6 +89,17 @@ def _number(value: object) -> float | None:
     if isinstance(value, Tensor):
         return float(value.numpy()) if value.device.type == "cpu" else None
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def trains() -> bool:
+    """Whether a forward pass is one of training: with gradients, and no recomputation while they flow."""
+    recomputes = torch._C._current_graph_task_id() != -1
+    return torch.is_grad_enabled() and not recomputes and not transformed()
+
+
+def transformed() -> bool:
+    """Whether a `torch.func` transform is running, whose tensors hold no numbers that could be read."""
+    return peek_interpreter_stack() is not None
 
 
 def is_compiled(module: nn.Module) -> bool:
