@@ -233,3 +233,58 @@ def test_scalar_parameters_do_not_hide_twins(digits):
             return self.body(x) * self.temperature
 
     assert codes(train(Scaled(), digits, lr=0.001))[0] == "TV301"
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam], ids=["sgd", "adam"])
+def test_a_cell_that_is_unrolled_by_hand_is_not_a_deep_net_of_its_calls(optimizer):
+    class Unrolled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.LSTMCell(8, 16)
+            self.head = nn.Linear(16, 10)
+
+        def forward(self, x):
+            state = (x.new_zeros(len(x), 16), x.new_zeros(len(x), 16))
+            for _ in range(20):
+                state = self.cell(x, state)
+            return self.head(state[0])
+
+    torch.manual_seed(0)
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(500, 8, generator=draw)
+    vitals = train(Unrolled(), (x, (x[:, 0] > 0).long()), lr=0.05, optimizer=optimizer, steps=80)
+    assert codes(vitals) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_deep_he_nets_that_lose_units_and_learn_are_not_called_ill(digits, seed):
+    torch.manual_seed(seed)
+    blocks = [nn.Sequential(nn.Linear(64, 64), nn.ReLU()) for _ in range(6)]
+    model = nn.Sequential(*blocks, nn.Linear(64, 10))
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+            nn.init.zeros_(module.bias)
+
+    def momentum(parameters, lr):
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+
+    vitals = train(model, digits, lr=0.05, optimizer=momentum, steps=200)
+    assert codes(vitals) == []
+
+
+def test_a_silent_layer_is_found_with_small_batches_too(digits):
+    model = mlp(3, 64, init=nn.init.kaiming_normal_)
+    nn.init.constant_(model.hidden[1].linear.bias, -1e3)
+    x, y = digits
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with torchvitals.watch(model, optimizer, reporters=[], strict=True) as vitals:
+        for step in range(700):
+            rows = torch.arange(step * 8, step * 8 + 8) % len(x)
+            loss = F.cross_entropy(model(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss)
+    dead = next(i for i in vitals.incidents if i.code == "TV101")
+    assert (dead.severity, dead.where, dead.onset) == (Severity.CRITICAL, ("hidden.1.act",), 0)

@@ -10,6 +10,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV203": frozenset({"TV101", "TV201", "TV202"}),  # whatever is seen after the first NaN follows from it
     # growing gradients throw weights until units die or overflow
     "TV202": frozenset({"TV101", "TV203", "TV201"}),
+    "TV201": frozenset({"TV101"}),  # where the signal shrinks to nothing, all samples look alike to a unit
     "TV101": frozenset({"TV201"}),  # a silent layer lets no gradient through
 }
 """Codes that each code can be the reason for. The onset breaks cycles; at one onset, the order here does."""

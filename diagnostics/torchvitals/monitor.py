@@ -279,6 +279,7 @@ class Monitor:
 
     def _blind(self) -> tuple[str, ...]:
         sentences = [s for probe in self._probes for s in probe.blind()] if self._looks else []
+        sentences += [s for d in self._diagnostics if (s := d.blind(self._window)) is not None]
         if self._waiting >= MAX_MICRO_BATCHES:
             sentences.append(
                 f"The last {self._waiting} iterations: no watched optimizer stepped. Was it replaced?"

@@ -1,5 +1,7 @@
 """TV101 accuses the dead and nobody else; without this a healthy sparse net would raise an alarm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +37,7 @@ def test_sixty_percent_dead_in_one_layer_beside_healthy_ones_is_critical_with_na
         "dead_share_at_start": 0.6,
         "dead_share_of_neighbours": 0.0,
         "layers_affected": 1,
+        "loss_stands_still": "false",
     }
 
 
@@ -167,3 +170,26 @@ def test_a_non_finite_step_changes_nothing_on_the_finite_rest(run, data):
     bad = broken(finite[0], 2 * place - 1)
     together = sorted([*finite, bad], key=lambda s: s.step)
     assert verdict(TV101.diagnose(window(together))) == verdict(TV101.diagnose(window(finite)))
+
+
+def falling(run) -> list[Snapshot]:
+    """The run with a loss that falls by a twentieth at every look."""
+    return [replace(s, scalars={**s.scalars, "loss": 0.95**i}) for i, s in enumerate(run)]
+
+
+def test_units_that_die_while_the_loss_falls_are_a_note():
+    finding = only(TV101, window(falling(dying(at=3, steps=40, share=0.4))))
+    assert finding.severity is Severity.INFO
+    assert finding.evidence["loss_stands_still"] == "false"
+
+
+def test_a_layer_that_lost_far_more_than_its_neighbours_is_critical_also_while_the_loss_falls():
+    assert only(TV101, window(falling(dying(at=3, steps=40)))).severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize(("batch", "judged"), [(17, True), (8, True), (5, True), (4, False), (1, False)])
+def test_small_batches_are_judged_once_the_window_is_full_or_said_to_be_too_few(batch, judged):
+    given = window(silence(i, {"fc1": dead(1)}, positions=batch) for i in range(90))
+    assert silent(TV101, given) is not judged
+    assert (TV101.blind(given) is None) is judged
+    assert judged or "fewer than 1400 positions" in str(TV101.blind(given))

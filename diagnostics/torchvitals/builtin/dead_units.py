@@ -6,12 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
 LEAKY = frozenset({"leaky_relu", "prelu"})
+FULL = 64
+"""Looks after which no more positions are to be expected: the window forgets as many as it takes in."""
+BORN_SILENT = 0.25
+"""Share that deep nets are born with; a layer without neighbours is compared with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +42,12 @@ class DeadUnits(Diagnostic):
     Why it matters: a silent ReLU passes exactly no gradient, so that nothing but luck in the layers below can
     bring it back. The layer computes with what is left.
 
-    When it is wrong: the share that a layer had in its first batches is forgiven, because deep He-initialised
-    nets are born with a fifth of their units silent on a batch and train well. With 1400 positions a unit
-    that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; units that fire more rarely
-    than that are called dead, and may not be. Leaky units keep a small slope, so that they are never more
-    than INFO.
+    When it is wrong: nets lose units and learn all the same, and deep He-initialised ones are born with a
+    fifth of them silent. So units that died count as an illness only while the loss stands still, and else as
+    a note; a layer that is wholly silent, or has lost far more than its neighbours, is ill in any case. With
+    1400 positions a unit that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; a
+    window that is full is judged from a quarter of that, where a few rare units may be miscounted but no
+    layer. Leaky units keep a small slope, so that they are never more than INFO.
 
     What to try: a lower learning rate if the units died in training, zero biases and He initialisation if
     they were born dead, a leaky activation in either case.
@@ -58,13 +64,11 @@ class DeadUnits(Diagnostic):
     positions: int = 1400
     """sample positions at which a unit must have been silent, all of them; from 1"""
     max_growth: float = 0.3
-    """share of a layer that may die after the start without a warning; in [0, 1]"""
+    """share of a layer that may die after the start before it is told; in [0, 1]"""
     max_share: float = 0.5
-    """share of a layer above which it is critical, where it has grown or stands out; in [0, 1]"""
-    step_out: float = 0.2
-    """growth since the start, or excess over the neighbouring layers, that a critical share must show; in [0,
-    1]
-    """
+    """share of a layer above which it can be critical; in [0, 1]"""
+    step_out: float = 0.35
+    """excess over the neighbouring layers that makes it critical although the loss falls; in [0, 1]"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.finite.looks("silence")
@@ -77,9 +81,19 @@ class DeadUnits(Diagnostic):
         }
         suspects = [s for s in shares if shares[s].mean() > min(self.max_growth, self.max_share)]
         layers = [self._layer(looks, site, shares) for site in suspects]
-        ill = sorted((x for x in layers if self._severity(x)), key=lambda x: (-self._severity(x), -x.share))
+        harmed = stands_still(looks)
+        judged = [(self._severity(layer, harmed=harmed), layer) for layer in layers]
+        ill = sorted((x for x in judged if x[0]), key=lambda x: (-x[0], -x[1].share))
         if ill:
-            yield self._finding(ill, len(shares))
+            yield self._finding(Severity(ill[0][0]), [x for _, x in ill], len(shares), harmed=harmed)
+
+    def blind(self, window: Window) -> str | None:
+        looks = window.finite.looks("silence")
+        if not looks or any(self._silent(looks[::-1], s) is not None for s in looks[-1]["silence"].names):
+            return None
+        return (
+            f"{self.name}: units were looked at in fewer than {self.positions} positions, too few to judge."
+        )
 
     def _silent(self, looks: Sequence[Snapshot], site: str) -> np.ndarray | None:
         """Units silent at all of `positions` positions of these looks, taken in order; None if there were
@@ -94,8 +108,9 @@ class DeadUnits(Diagnostic):
             fired = bits if fired is None else fired | bits
             seen += table["positions"][row]
             if seen >= self.positions:
-                return ~fired if len(fired) else None
-        return None
+                break
+        enough = self.positions if len(looks) < FULL else self.positions / 4
+        return ~fired if fired is not None and len(fired) and seen >= enough else None
 
     def _layer(self, looks: Sequence[Snapshot], site: str, silent: dict[str, np.ndarray]) -> _Layer:
         sites, table = list(silent), looks[-1]["silence"]
@@ -110,22 +125,24 @@ class DeadUnits(Diagnostic):
             units=len(silent[site]),
             share=float(silent[site].mean()),
             at_start=float(at_start.mean()) if at_start is not None else 0.0,
-            beside=float(max(beside, default=0.0)),
+            beside=float(max(beside, default=BORN_SILENT)),
             since=_since(looks, site, silent[site]),
         )
 
-    def _severity(self, layer: _Layer) -> int:
-        growth = layer.share - layer.at_start
-        stands_out = max(growth, layer.share - layer.beside) > self.step_out
-        critical = layer.share == 1.0 or (layer.share > self.max_share and stands_out)
-        severity = Severity.CRITICAL if critical else Severity.WARNING if growth > self.max_growth else 0
+    def _severity(self, layer: _Layer, *, harmed: bool) -> int:
+        grown = layer.share - layer.at_start > self.max_growth
+        apart = layer.share - layer.beside > self.step_out or (grown and harmed)
+        if layer.share == 1.0 or (layer.share > self.max_share and apart):
+            severity = Severity.CRITICAL
+        else:
+            severity = Severity.WARNING if grown and harmed else Severity.INFO if grown else 0
         return min(severity, Severity.INFO) if layer.op in LEAKY else severity
 
-    def _finding(self, ill: Sequence[_Layer], layers: int) -> Finding:
+    def _finding(self, severity: Severity, ill: Sequence[_Layer], layers: int, *, harmed: bool) -> Finding:
         worst = ill[0]
         born = worst.at_start > worst.share / 2
         return self.finding(
-            Severity(self._severity(worst)),
+            severity,
             where=tuple(layer.site for layer in ill),
             since=min(layer.since for layer in ill),
             message=f"{worst.share:.0%} of the {worst.units} units of {worst.site} ({worst.op}) are dead"
@@ -136,6 +153,7 @@ class DeadUnits(Diagnostic):
                 "dead_share_at_start": worst.at_start,
                 "dead_share_of_neighbours": worst.beside,
                 "layers_affected": len(ill),
+                "loss_stands_still": str(harmed).lower(),
             },
             remedies=_remedies(born=born),
         )

@@ -167,6 +167,8 @@ class NonFinite(Diagnostic):
     def _loss(self, look: Snapshot, _: Sequence[Snapshot]) -> _Origin | None:
         if not _bad_loss(look):
             return None
+        if _largest(look, "output") > 1e-2:
+            return _overflowing_loss(look)
         return _Origin(
             place="loss",
             where=("loss",),
@@ -208,6 +210,25 @@ class NonFinite(Diagnostic):
             ),
             evidence={"parameters_affected": len(names)},
         )
+
+
+def _largest(look: Snapshot, kind: str) -> float:
+    """Largest finite entry over the square root of the dtype's limit: beyond 1 its square overflows."""
+    if kind not in look or not len(look[kind]):
+        return 0.0
+    return float((look[kind]["abs_max"] / np.sqrt(look[kind]["limit"])).max())
+
+
+def _overflowing_loss(look: Snapshot) -> _Origin:
+    top = float(look["output"]["abs_max"].max())
+    return _Origin(
+        place="loss",
+        where=("loss",),
+        message=f"The loss is {look.loss}: the output has grown to {top:.0e}, which overflows there.",
+        cause="divergence: the learning rate or the initialisation is too large",
+        remedies=(Remedy("Lower the learning rate tenfold, or scale the initialisation."),),
+        evidence={"loss": str(look.loss), "largest_output": top},
+    )
 
 
 def _bound(name: str, look: Snapshot) -> float:

@@ -1,14 +1,18 @@
 """How gradients change with depth: the one measurement on which vanishing and exploding are judged."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import Table
 
 ACTIVATIONS = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
 """Bounded activations, whose slope is below 1 almost everywhere."""
+RECURRENT = 3
+"""Calls of one module in a forward pass from which it counts as a recurrent cell."""
 ADAPTIVE = frozenset(
     {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Adafactor"}
 )
@@ -32,8 +36,12 @@ class Profile:
 
     @classmethod
     def of(cls, look: Snapshot) -> "Profile":
-        """Sites whose gradient is finite and not 0; a gradient of exactly 0 is cut, not small."""
-        table = look["activation_gradient"]
+        """Sites whose gradient is finite and not 0; a gradient of exactly 0 is cut, not small.
+
+        Where a loop calls a module again and again its calls share their weights, which learn if any call
+        does: they are one site, with the largest gradient.
+        """
+        table = _unrolled(look["activation_gradient"])
         keep = np.flatnonzero((table["nonfinite"] == 0) & (table["sum_sq"] > 0))
         names, ops = np.array(table.names, dtype=object)[keep], table["op"][keep]
         return cls(look.step, tuple(names), tuple(map(str, ops)), np.log10(table.norm[keep]))
@@ -68,6 +76,22 @@ class Profile:
         inside = [i for i in range(1, len(self)) if self.ops[i] in ACTIVATIONS]
         change = sum(float(self.decades[i - 1] - self.decades[i]) for i in inside)
         return change / self.growth if self.growth else 0.0
+
+
+def _unrolled(table: Table) -> Table:
+    """The table with the calls of a recurrent cell as one row each; any other table as it is."""
+    modules = Counter(
+        name.partition("#")[0]
+        for name, op in zip(table.names, table["op"], strict=True)
+        if not str(op).islower()  # functions are written small, modules are not
+    )
+    if max(modules.values(), default=0) < RECURRENT:
+        return table
+    largest: dict[str, int] = {}
+    for row in np.argsort(table["sum_sq"], kind="stable"):
+        largest[table.names[row].partition("#")[0]] = int(row)
+    order = dict.fromkeys(name.partition("#")[0] for name in table.names)
+    return table.take(largest[name] for name in order)
 
 
 def streak(looks: Sequence[Snapshot], holds: Callable[[Profile], bool]) -> list[Profile]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.profile import Profile, adaptive, streak
+from torchvitals.builtin.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -51,7 +52,6 @@ class VanishingGradient(Diagnostic):
         "consistency": (0, 1),
         "looks": (1, 64),
         "min_sites": (3, 1000),
-        "standstill": (0, 1),
     }
 
     decades: float = 3.0
@@ -62,8 +62,6 @@ class VanishingGradient(Diagnostic):
     """looks in a row that must agree; 1 to 64"""
     min_sites: int = 6
     """fewest sites with a gradient that make a depth to speak of; from 3"""
-    standstill: float = 0.02
-    """relative fall of the loss below which it stands still; in [0, 1]"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.finite.looks("activation_gradient")
@@ -80,7 +78,7 @@ class VanishingGradient(Diagnostic):
         floor = profile.decades[-1] - self.decades
         starved = [profile.sites[i] for i in np.argsort(profile.decades) if profile.decades[i] < floor]
         reached = _reached(looks[-1], starved) if adaptive(looks[-1]) else None
-        stalled = self._stalled(looks)
+        stalled = stands_still(looks)
         harmless = reached is not None and reached >= 1 and not stalled
         by_activation = profile.activation_part() > 0.6
         return self.finding(
@@ -101,15 +99,6 @@ class VanishingGradient(Diagnostic):
             },
             remedies=_remedies(by_activation=by_activation),
         )
-
-    def _stalled(self, looks: Sequence[Snapshot]) -> bool:
-        """Whether the loss has not halved, and fell no more in the latest third of the looks."""
-        losses = [look.loss for look in looks if look.loss is not None]
-        third = len(losses) // 3
-        if third < self.looks:
-            return False
-        before, now = float(np.median(losses[-2 * third : -third])), float(np.median(losses[-third:]))
-        return now > (1 - self.standstill) * before and now > losses[0] / 2
 
 
 def _reached(look: Snapshot, starved: Sequence[str]) -> float | None:

@@ -39,6 +39,10 @@ class Diagnostic(ABC):
     def diagnose(self, window: Window) -> Iterator[Finding]:
         """Yield what is wrong with the window; nothing when all is well or too little was seen."""
 
+    def blind(self, window: Window) -> str | None:
+        """One sentence when too little was seen to judge: no data is not health. None when all is well."""
+        return None
+
     def finding(
         self,
         severity: Severity,
