@@ -89,9 +89,7 @@ def test_a_mere_note_explains_nothing_that_is_worse(found):
     ("found", "roots"),
     [
         pytest.param({"TV101": 5, "TV201": 6}, {"TV201": "TV101"}, id="dead layer stops the gradient"),
-        pytest.param(
-            {"TV101": 6, "TV201": 5}, {"TV101": "TV201"}, id="signal vanished before units fell silent"
-        ),
+        pytest.param({"TV101": 6, "TV201": 5}, {"TV101": "TV201"}, id="vanished first"),
         pytest.param({"TV101": 0, "TV201": 0}, {"TV101": "TV201"}, id="both from birth"),
         pytest.param(
             {"TV203": 5, "TV101": 5, "TV201": 9}, {"TV101": "TV203", "TV201": "TV203"}, id="after nan"

@@ -13,8 +13,8 @@ from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
 LEAKY = frozenset({"leaky_relu", "prelu"})
-FULL = 64
-"""Looks after which no more positions are to be expected: the window forgets as many as it takes in."""
+MANY_LOOKS = 32
+"""Looks after which small batches are judged from a quarter of the positions, rather than never."""
 BORN_SILENT = 0.25
 """Share that deep nets are born with; a layer without neighbours is compared with it."""
 
@@ -45,8 +45,8 @@ class DeadUnits(Diagnostic):
     When it is wrong: nets lose units and learn all the same, and deep He-initialised ones are born with a
     fifth of them silent. So units that died count as an illness only while the loss stands still, and else as
     a note; a layer that is wholly silent, or has lost far more than its neighbours, is ill in any case. With
-    1400 positions a unit that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; a
-    window that is full is judged from a quarter of that, where a few rare units may be miscounted but no
+    1400 positions a unit that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; after
+    32 looks small batches are judged from a quarter of that, where a few rare units may be miscounted but no
     layer. Leaky units keep a small slope, so that they are never more than INFO.
 
     What to try: a lower learning rate if the units died in training, zero biases and He initialisation if
@@ -109,7 +109,7 @@ class DeadUnits(Diagnostic):
             seen += table["positions"][row]
             if seen >= self.positions:
                 break
-        enough = self.positions if len(looks) < FULL else self.positions / 4
+        enough = self.positions if len(looks) < MANY_LOOKS else self.positions / 4
         return ~fired if fired is not None and len(fired) and seen >= enough else None
 
     def _layer(self, looks: Sequence[Snapshot], site: str, silent: dict[str, np.ndarray]) -> _Layer:
