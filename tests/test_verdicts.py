@@ -287,4 +287,4 @@ def test_a_silent_layer_is_found_with_small_batches_too(digits):
             optimizer.step()
             vitals.step(loss)
     dead = next(i for i in vitals.incidents if i.code == "TV101")
-    assert (dead.severity, dead.where, dead.onset) == (Severity.CRITICAL, ("hidden.1.act",), 0)
+    assert (dead.severity, dead.where[0], dead.onset) == (Severity.CRITICAL, "hidden.1.act", 0)
