@@ -34,4 +34,4 @@ docs: setup
 	$(BIN)/torchvitals explain all > docs/diagnostics.md
 
 clean:
-	rm -rf .venv build dist outputs
+	rm -rf .venv build dist outputs runs

@@ -166,3 +166,19 @@ def test_a_weighted_sum_of_small_numbers_is_not_accused_of_an_overflow():
     root = run(Between(), at=5, schedule=EVERY_STEP, spoil=lambda model, _: setattr(model, "on", True))
     assert (root.where[0], root.cause) == ("head", "undefined operation")
     assert "between them" in root.message
+
+
+def test_a_divergence_by_the_learning_rate_is_told_to_lower_it():
+    torch.manual_seed(0)
+    model = Body()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e25)
+    with torchvitals.watch(model, optimizer, reporters=[], strict=True) as vitals:
+        for _ in range(6):
+            loss = F.cross_entropy(model(torch.randn(16, 8)), torch.randint(0, 4, (16,)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss)
+    (root, *_) = vitals.incidents
+    assert root.cause.endswith("learning rate too large")
+    assert "learning rate" in root.remedies[0].text

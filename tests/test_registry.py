@@ -78,8 +78,15 @@ def test_names_and_built_diagnostics_can_be_mixed():
     assert (resolved[0].code, resolved[1]) == ("TV203", mine)
 
 
-def test_no_diagnostics_at_all_is_a_possible_wish():
-    assert registry.resolve([]) == ()
+@pytest.mark.parametrize("wanted", [[], ["dead-units", "dead-units"]], ids=["none", "twice"])
+def test_no_diagnostic_or_one_twice_is_refused(wanted):
+    with pytest.raises(FieldError, match=r"diagnostics=\[.*at least one diagnostic and each only once"):
+        registry.resolve(wanted)
+
+
+def test_what_cannot_speak_is_no_reporter():
+    with pytest.raises(FieldError, match=r"reporters=.*objects with on_snapshot"):
+        registry.reporters([object()])  # pyright: ignore[reportArgumentType]
 
 
 def test_an_unknown_name_is_answered_with_close_ones_and_the_whole_list():
@@ -173,8 +180,3 @@ def test_a_broken_plugin_is_named_with_its_owner_when_it_is_loaded(install, poin
 def test_a_broken_plugin_that_nobody_asked_for_disturbs_nobody(install):
     install("broken", "x = gone_module:X")
     assert [d.code for d in registry.resolve(["dead-units"])] == ["TV101"]
-
-
-def test_every_kind_that_a_diagnostic_needs_is_described():
-    needed = frozenset[str]().union(*(cls.needs for cls in registry.diagnostics().values()))
-    assert needed <= set(registry.KINDS)

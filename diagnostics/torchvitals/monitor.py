@@ -68,19 +68,18 @@ class Monitor:
         self.subject = Subject(model, optimizers)
         self.step = 0
         self._diagnostics = list(registry.resolve(diagnostics))
-        self._reporters = list(registry.choose("reporter", reporters))
-        self._schedule = schedule or Schedule()
+        self._reporters = list(registry.reporters(reporters))
+        self._schedule = _schedule(schedule)
         self._strict = strict
         self._stop_on = severity_of(stop_on)
         self._window = Window()
         self._book = IncidentBook()
-        self._failed: list[Finding] = []
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, Finding] = {}
         self._waiting = 0
         self._queue: deque[_Pending] = deque()
         self._losses: list[Tensor | float] = []
         self._measured: dict[str, int] = {}
-        self._looks = self._iteration = 0
+        self._looks = self._fed = self._iteration = 0
         self._armed_until = -1
         self._ready = self._due = self._closed = False
         self._clipped = "unknown"
@@ -162,10 +161,14 @@ class Monitor:
         """The run so far."""
         incidents = self._book.incidents
         return Summary(
-            verdict=verdict_of(incidents, looks=self._looks),
+            verdict=verdict_of(incidents, looks=self._fed, judges=len(self._diagnostics)),
             incidents=incidents,
             coverage=Coverage(
-                steps=self.step, looks=self._looks, measured=dict(self._measured), blind=self._blind()
+                steps=self.step,
+                looks=self._looks,
+                measured=dict(self._measured),
+                judged=tuple(diagnostic.name for diagnostic in self._diagnostics),
+                blind=self._blind(),
             ),
             cost=Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began),
         )
@@ -237,6 +240,7 @@ class Monitor:
         bad = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
         if pending.due:
             self._looks += 1
+            self._fed += "gradient_norm" in scalars
             self._measured |= {kind: len(table) for kind, table in tables.items()}
         snapshot = Snapshot(
             pending.step, scalars, pending.labels, tables if pending.due else bad, pending.due
@@ -245,8 +249,7 @@ class Monitor:
         self._judge(snapshot)
 
     def _judge(self, snapshot: Snapshot) -> None:
-        findings = self._failed
-        self._failed = []
+        findings = list(self._failures.values())  # as long as the part stays off
         if worth_judging(self._window):
             for diagnostic in tuple(self._diagnostics):
                 with self._guard(diagnostic, self._diagnostics):
@@ -274,8 +277,7 @@ class Monitor:
                 with suppress(Exception):
                     part.close()  # nobody will call it again, and it may have hooks on the model
             failure = _failure(part, error, self.step)
-            self._failed.append(failure)
-            self._failures.setdefault(failure.where[0], failure.message)
+            self._failures.setdefault(failure.where[0], failure)
 
     def _blind(self) -> tuple[str, ...]:
         sentences = [s for probe in self._probes for s in probe.blind()] if self._looks else []
@@ -284,7 +286,15 @@ class Monitor:
             sentences.append(
                 f"The last {self._waiting} iterations: no watched optimizer stepped. Was it replaced?"
             )
-        return tuple(dict.fromkeys([*sentences, *self._failures.values()]))
+        if self._looks and not self._fed:
+            sentences.append("No parameter had a gradient at any look: nothing was trained, or nobody told.")
+        return tuple(dict.fromkeys([*sentences, *(failure.message for failure in self._failures.values())]))
+
+
+def _schedule(given: Any) -> Schedule:
+    if given is not None and not isinstance(given, Schedule):
+        raise FieldError("schedule", given, "a torchvitals.Schedule, such as Schedule(every=100), or None")
+    return given or Schedule()
 
 
 def _number(loss: Tensor | float) -> Tensor | float:
@@ -310,7 +320,7 @@ def _failure(part: Any, error: Exception, step: int) -> Finding:
     what = part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
     return Finding(
         code="TV001",
-        name="diagnostic-failed",
+        name="part-failed",
         severity=Severity.INFO,
         where=(str(what),),
         since=step,

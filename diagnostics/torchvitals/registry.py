@@ -1,11 +1,11 @@
 """Finds diagnostics, probes and reporters by their entry points: the built-in ones use the same door."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from torchvitals.core.errors import FieldError, NameTaken, TorchvitalsError, UnknownName
-from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.protocols import Diagnostic, Reporter
 
 
 class BrokenPlugin(TorchvitalsError):
@@ -62,14 +62,25 @@ def resolve(wanted: Iterable[str | Diagnostic] | None) -> tuple[Diagnostic, ...]
             raise FieldError(
                 "diagnostics", item, "names of diagnostics, or diagnostics built from their class"
             )
+    names = [item.name for item in built]
+    if not names or len(set(names)) < len(names):
+        raise FieldError("diagnostics", names, "at least one diagnostic and each only once, or None for all")
     return tuple(built)
 
 
 def choose(noun: str, wanted: Iterable[Any]) -> tuple[Any, ...]:
     """Probes or reporters, where those given by name are loaded and built."""
-    return tuple(
-        load(noun, item)() if isinstance(item, str) else item for item in _listed(f"{noun}s", wanted)
-    )
+    field = f"{noun}s"
+    return tuple(load(noun, item)() if isinstance(item, str) else item for item in _listed(field, wanted))
+
+
+def reporters(wanted: Iterable[str | Reporter]) -> tuple[Reporter, ...]:
+    """Reporters ready to use."""
+    chosen = choose("reporter", wanted)
+    for item in chosen:
+        if not isinstance(item, Reporter):
+            raise FieldError("reporters", item, "objects with on_snapshot, on_incident and on_close")
+    return chosen
 
 
 def _listed(field: str, wanted: Any) -> Iterable[Any]:
@@ -91,17 +102,3 @@ def _checked(name: str, cls: Any) -> type[Diagnostic]:
 
 def _owner(point: EntryPoint) -> str:
     return f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})"
-
-
-KINDS: Mapping[str, str] = {
-    "input": "what goes into the model",
-    "output": "what comes out of it",
-    "activation": "the output of every site",
-    "activation_gradient": "the gradient of the loss by that output",
-    "silence": "which units of an activation passed a gradient",
-    "gradient": "the gradients that the optimizer consumes",
-    "parameter": "the parameters that the forward pass used",
-    "update": "what the optimizer changed",
-    "symmetry": "units that are twins in weight and gradient",
-}
-"""Kinds of tables that the built-in probes measure."""

@@ -19,5 +19,6 @@ def judge(snapshots: Iterable[Snapshot], diagnostics: Iterable[Diagnostic]) -> S
         findings = [f for d in chosen for f in d.diagnose(window)] if worth_judging(window) else []
         book.follow(findings, snapshot.step, looked=snapshot.judgeable)
     steps = window.latest.step + 1 if len(window) else 0
-    verdict = verdict_of(book.incidents, looks=looks)
-    return Summary(verdict=verdict, incidents=book.incidents, coverage=Coverage(steps=steps, looks=looks))
+    coverage = Coverage(steps=steps, looks=looks, judged=tuple(d.name for d in chosen))
+    verdict = verdict_of(book.incidents, looks=looks, judges=len(chosen))
+    return Summary(verdict=verdict, incidents=book.incidents, coverage=coverage)

@@ -196,6 +196,9 @@ def test_a_model_without_parameters_is_refused():
         pytest.param({"diagnostics": [3]}, r"diagnostics=3 is not possible", id="not-a-diagnostic"),
         pytest.param({"stop_on": "fatal"}, r"stop_on='fatal'.*INFO, WARNING, CRITICAL", id="severity"),
         pytest.param({"reporters": ["pigeon"]}, r"Unknown reporter 'pigeon'", id="reporter"),
+        pytest.param({"schedule": 10}, r"schedule=10.*a torchvitals\.Schedule", id="schedule"),
+        pytest.param({"optimizer": "sgd"}, r"optimizer='sgd'.*torch\.optim\.Optimizer", id="optimizer"),
+        pytest.param({"optimizer": 3}, r"optimizer=3.*torch\.optim\.Optimizer", id="number-for-optimizer"),
     ],
 )
 def test_bad_arguments_say_field_value_and_choices(options, message):
@@ -264,7 +267,8 @@ def test_parts_that_fail_leave_no_hook_and_are_each_named(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("no")
 
-    monkeypatch.setattr("torchvitals.probes.forward.summarise", broken)
+    for room in ("forward", "boundary"):
+        monkeypatch.setattr(f"torchvitals.probes.{room}.summarise", broken)
     model = net()
     vitals = run(model, sgd(model))
     assert hooks(model) == []
@@ -325,3 +329,32 @@ def test_overflows_that_a_scaler_skips_by_design_are_no_alarm():
     assert vitals.coverage.steps < 24
     assert [i.severity for i in vitals.incidents if i.code == "TV203"] == [Severity.INFO]
     assert vitals.verdict == "healthy"
+
+
+def test_a_run_without_any_gradient_is_no_data():
+    model = net().requires_grad_(False)
+    with torchvitals.watch(model, reporters=[], strict=True) as vitals:
+        for _ in range(5):
+            model(torch.randn(4, 4))
+            vitals.step(1.0)
+    assert vitals.verdict == "no data"
+    assert "No parameter had a gradient" in str(vitals.coverage)
+
+
+def test_a_run_whose_only_diagnostic_failed_is_no_data():
+    model = net()
+    vitals = run(model, sgd(model), diagnostics=[Broken()])
+    assert vitals.verdict == "no data"
+    assert vitals.coverage.judged == ()
+
+
+def test_a_part_that_failed_stays_reported_to_the_end():
+    model = net()
+    vitals = run(model, sgd(model), steps=30, diagnostics=["dead-units", Broken()])
+    (incident,) = [i for i in vitals.incidents if i.code == "TV001"]
+    assert (incident.name, incident.resolved) == ("part-failed", None)
+
+
+def test_what_was_not_given_is_said_not_to_be_seen():
+    assert "updates were not measured" in str(run(net(), None).coverage)
+    assert "holds no parameter of the model" in str(run(net(), sgd(net())).coverage)

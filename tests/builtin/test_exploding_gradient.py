@@ -51,7 +51,8 @@ def test_growth_of_four_decades_over_depth_is_critical_at_one_look():
 def test_growth_over_depth_that_came_later_is_of_grown_weights():
     run = [backward(i, slope(0.5 if i < 4 else 5)) for i in range(8)]
     finding = only(TV202, window(run))
-    assert (finding.since, finding.cause) == (4, "weights have grown")
+    assert (finding.since, finding.cause) == (4, "weights have grown: learning rate too large")
+    assert "learning rate" in finding.remedies[0].text
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,10 @@ def test_the_worst_incident_makes_the_verdict(incidents, verdict):
     assert verdict_of(incidents, looks=1) == verdict
 
 
-@pytest.mark.parametrize("incidents", [(), (CRITICAL,)], ids=["nothing found", "critical"])
-def test_no_look_is_no_verdict(incidents):
-    assert verdict_of(incidents, looks=0) == "no data"
+@pytest.mark.parametrize(("looks", "judges"), [(0, 5), (9, 0)], ids=["no look", "no diagnostic"])
+def test_where_nobody_looked_or_judged_nothing_found_is_no_data_but_what_was_found_stands(looks, judges):
+    assert verdict_of((), looks=looks, judges=judges) == "no data"
+    assert verdict_of((CRITICAL,), looks=looks, judges=judges) == "ill"
 
 
 def test_the_root_is_the_first_incident_above_a_note_that_follows_from_no_other():

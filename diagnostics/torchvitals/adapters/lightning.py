@@ -59,7 +59,7 @@ class VitalsCallback(Callback):
     ) -> None:
         super().__init__()
         self._diagnostics = registry.resolve(diagnostics)
-        self._reporters = None if reporters is None else registry.choose("reporter", reporters)
+        self._reporters = None if reporters is None else registry.reporters(reporters)
         self._schedule = schedule
         self._strict = strict
         self._stop_on = severity_of(stop_on)
@@ -72,6 +72,11 @@ class VitalsCallback(Callback):
     def summary(self) -> Summary:
         """The latest fit so far, as one object; "no data" before the first."""
         return self._monitor.summary if self._monitor is not None else Summary(verdict="no data")
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why `stop_on` ended the latest fit, such as "TV203 non-finite: ..."; None when it did not."""
+        return self._monitor.stop_reason if self._monitor is not None else None
 
     def report(self) -> str:
         """The latest fit so far, as text."""
@@ -116,7 +121,10 @@ class VitalsCallback(Callback):
         if self._stepped:
             self._stepped = False
             self._monitor.step_done()
-            trainer.should_stop = trainer.should_stop or self._monitor.stop_reason is not None
+            if (reason := self._monitor.stop_reason) is not None and not trainer.should_stop:
+                trainer.should_stop = True
+                if trainer.is_global_zero:
+                    print(f"torchvitals: stopped as asked by stop_on: {reason}", file=sys.stderr)
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         self._close()

@@ -117,9 +117,8 @@ def watch(
     Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not
     installed and `FieldError` for any other value that cannot be.
     """
-    optimizers = (
-        () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
-    )
+    one = optimizer is not None and (isinstance(optimizer, str) or not isinstance(optimizer, Iterable))
+    optimizers: tuple[Any, ...] = (optimizer,) if one else tuple(optimizer or ())  # type: ignore[arg-type]
     monitor = Monitor(
         model,
         optimizers,

@@ -12,6 +12,15 @@ from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
 
+BORN = (
+    Remedy("Scale the weights by 1/sqrt(fan-in): He for ReLU, Xavier for tanh.", ("init=he_normal",)),
+    Remedy("Normalise between layers.", ("model.norm=batch",)),
+)
+GROWN = (
+    Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
+    Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExplodingGradient(Diagnostic):
@@ -73,19 +82,14 @@ class ExplodingGradient(Diagnostic):
             since=since,
             message=f"The gradient grows by 10^{profile.growth:.1f} on its way back "
             f"from {profile.sites[-1]} to {profile.sites[0]}.",
-            cause="initialisation scale" if born else "weights have grown",
+            cause="initialisation scale" if born else "weights have grown: learning rate too large",
             evidence={
                 "decades_gained": profile.growth,
                 "factor_per_site": profile.per_site,
                 "consistency_r2": profile.consistency,
                 "steepest_site": profile.steepest(growing=True),
             },
-            remedies=(
-                Remedy(
-                    "Scale the weights by 1/sqrt(fan-in): He for ReLU, Xavier for tanh.", ("init=he_normal",)
-                ),
-                Remedy("Normalise between layers.", ("model.norm=batch",)),
-            ),
+            remedies=BORN if born else GROWN,
         )
 
     def _over_time(self, window: Window) -> Iterator[Finding]:
@@ -120,8 +124,5 @@ class ExplodingGradient(Diagnostic):
             f"in about {max(left, 0):.0f} steps.",
             cause="learning rate too large",
             evidence={"decades_gained": gained, "decades_per_step": rate, "steps_to_overflow": left},
-            remedies=(
-                Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
-                Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
-            ),
+            remedies=GROWN,
         )

@@ -123,6 +123,8 @@ class NonFinite(Diagnostic):
         overflow = near > self.near_limit or op.startswith(("Linear", "Conv"))
         if overflow and near <= self.near_limit and (bound := _bound(names[0], look)) < self.near_limit:
             return _between(names, look, bound)
+        if overflow and (thrown := _thrown(before)) is not None:
+            return _diverged(names, thrown)
         fix = "Keep the values small: normalise, scale by 1/sqrt(d), or compute in a wider dtype."
         operation = "Guard divisions, logarithms and exponentials in this module."
         return _Origin(
@@ -210,6 +212,31 @@ class NonFinite(Diagnostic):
             ),
             evidence={"parameters_affected": len(names)},
         )
+
+
+def _thrown(before: Sequence[Snapshot]) -> float | None:
+    """Largest update over its parameter in the latest look before, if the weights were thrown away."""
+    looks = [s for s in before if "update" in s and "parameter" in s]
+    if not looks:
+        return None
+    update, parameter = looks[-1]["update"], looks[-1]["parameter"]
+    norms = dict(zip(parameter.names, parameter.norm, strict=True))
+    ratios = [u / w for n, u in zip(update.names, update.norm, strict=True) if (w := norms.get(n, 0.0)) > 0]
+    return max(ratios) if ratios and max(ratios) > 1 else None
+
+
+def _diverged(names: tuple[str, ...], ratio: float) -> _Origin:
+    return _Origin(
+        place="forward",
+        where=names,
+        message=f"{names[0]} overflowed after updates as large as {ratio:.0e} times the weights.",
+        cause="divergence: learning rate too large",
+        remedies=(
+            Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
+            Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
+        ),
+        evidence={"update_over_weights": ratio, "sites_affected": len(names)},
+    )
 
 
 def _largest(look: Snapshot, kind: str) -> float:

@@ -40,8 +40,8 @@ class VanishingGradient(Diagnostic):
     What to try: ReLU with He initialisation in place of sigmoid, an initialisation that fits the activation,
     batch or layer normalisation, residual connections.
 
-    Source: Schoenholz et al. 2017 (arXiv:1611.01232); thresholds from the mean-field factors per layer, see
-    docs/diagnostics.md.
+    Source: Schoenholz et al. 2017 (arXiv:1611.01232); three decades because a layer that learns a
+    thousand times slower than the last does not learn within any usual schedule.
     """
 
     code: ClassVar[str] = "TV201"

@@ -18,6 +18,8 @@ class Coverage:
     """steps at which tables were measured"""
     measured: Mapping[str, int] = field(default_factory=dict)
     """rows of the latest table of each kind"""
+    judged: tuple[str, ...] = ()
+    """names of the diagnostics that judged to the end"""
     blind: tuple[str, ...] = ()
     """one sentence for each thing that could not be observed, and why"""
 
@@ -64,6 +66,7 @@ class Summary:
                 "steps": self.coverage.steps,
                 "looks": self.coverage.looks,
                 "measured": dict(self.coverage.measured),
+                "judged": list(self.coverage.judged),
                 "blind": list(self.coverage.blind),
             },
             "cost": {"monitor_seconds": self.cost.monitor_seconds, "run_seconds": self.cost.run_seconds},
@@ -71,7 +74,8 @@ class Summary:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Summary":
-        coverage = {**data["coverage"], "blind": tuple(data["coverage"]["blind"])}
+        told = data["coverage"]
+        coverage = {**told, "judged": tuple(told["judged"]), "blind": tuple(told["blind"])}
         return cls(
             verdict=data["verdict"],
             incidents=tuple(Incident.from_dict(i) for i in data["incidents"]),
@@ -80,9 +84,13 @@ class Summary:
         )
 
 
-def verdict_of(incidents: tuple[Incident, ...], *, looks: int) -> Verdict:
-    """Judge by the worst incident; one that is resolved counts one degree less. No look, no verdict."""
-    if looks == 0:
-        return "no data"
+def verdict_of(incidents: tuple[Incident, ...], *, looks: int, judges: int = 1) -> Verdict:
+    """Judge by the worst incident; one that is resolved counts one degree less.
+
+    Without a look that saw a gradient, or without a diagnostic that judged it, the lack of incidents says
+    nothing.
+    """
     worst = max((i.severity - (i.resolved is not None) for i in incidents), default=0)
-    return "ill" if worst >= Severity.CRITICAL else "suspect" if worst >= Severity.WARNING else "healthy"
+    if worst >= Severity.WARNING:
+        return "ill" if worst >= Severity.CRITICAL else "suspect"
+    return "healthy" if looks and judges else "no data"

@@ -85,6 +85,13 @@ class UpdateProbe(_Norms):
     def disarm(self) -> None:
         self._before = {}
 
+    def blind(self) -> Iterable[str]:
+        held = {id(p) for o in self.subject.optimizers for group in o.param_groups for p in group["params"]}
+        if not self.subject.optimizers:
+            yield "No optimizer was given, so updates were not measured."
+        elif not any(id(p) in held for _, p in self.subject.parameters):
+            yield "The optimizer holds no parameter of the model."
+
 
 def norms(kind: str, named: list[Named]) -> Measurement:
     """Sums of squares of tensors of one device and dtype, in one fused pass.

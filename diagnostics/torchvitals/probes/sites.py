@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from torchvitals.probes.activations import ACTIVATIONS
 from torchvitals.probes.clock import Clock
+from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.reduce import readable, tensors
 from torchvitals.probes.subject import is_compiled, trains, transformed
 
@@ -220,8 +221,8 @@ class Tracer(TorchFunctionMode):
             self._entered = False
 
 
-class _Enter:
-    """A forward pre-hook; a copy of the model that is pickled or deep-copied gets one that does nothing."""
+class _Enter(InertCopy):
+    """The forward pre-hook of one module."""
 
     def __init__(self, tracer: Tracer | None = None, path: str = "") -> None:
         self._tracer, self.path = tracer, path
@@ -234,12 +235,9 @@ class _Enter:
         elif self._tracer is not None:
             self._tracer._guarded(self._tracer.enter, self.path, module)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
 
-
-class _Leave:
-    """A forward hook; a copy of the model that is pickled or deep-copied gets one that does nothing."""
+class _Leave(InertCopy):
+    """The forward hook of one module."""
 
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._tracer = tracer
@@ -247,6 +245,3 @@ class _Leave:
     def __call__(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         if self._tracer is not None and not torch.compiler.is_compiling():
             self._tracer._guarded(self._tracer.leave, module, args, out)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()

@@ -1,13 +1,14 @@
 """What is watched: the model's parameters and modules under readable names, and its optimizers."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
 from torch.optim import Optimizer
 
-from torchvitals.core.errors import NothingToWatch
+from torchvitals.core.errors import FieldError, NothingToWatch
 from torchvitals.probes.clock import Clock
 
 
@@ -15,8 +16,9 @@ class Subject:
     """A model with the optimizers that train it."""
 
     def __init__(self, model: nn.Module, optimizers: Iterable[Optimizer] = ()) -> None:
-        self.model = model
-        self.optimizers = tuple(optimizers)
+        self.model = _of_type(nn.Module, model, "model", "a torch.nn.Module")
+        wanted = "a torch.optim.Optimizer, several of them, or None"
+        self.optimizers = tuple(_of_type(Optimizer, o, "optimizer", wanted) for o in optimizers)
         self.parameters: tuple[tuple[str, nn.Parameter], ...] = ()
         self.clock = Clock()
         self._order: dict[str, int] = {}
@@ -80,6 +82,12 @@ class Subject:
         rates = [rate for group in groups if (rate := _number(group.get("lr"))) is not None]
         eps = [group["eps"] for group in groups if isinstance(group.get("eps"), float)]
         return ({"lr": max(rates)} if rates else {}) | ({"eps": min(eps)} if eps else {})
+
+
+def _of_type(kind: type[Any], value: Any, field: str, choices: str) -> Any:
+    if not isinstance(value, kind):
+        raise FieldError(field, value, choices)
+    return value
 
 
 def _number(value: object) -> float | None:
