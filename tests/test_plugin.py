@@ -57,7 +57,7 @@ def test_an_installed_plugin_runs_by_default_and_reports(plugin):
         0,
     )
     assert vitals.verdict == "suspect"
-    assert vitals._monitor._reporters[0].codes == ["BC101", "suspect"]
+    assert vitals._monitor._judge.reporters[0].codes == ["BC101", "suspect"]
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def test_a_watched_model_can_be_copied_pickled_and_saved_and_the_copies_are_not_
         optimizer.step()
         vitals.step(loss)
     # Had the copies' passes been measured, their inputs a million times larger would show.
-    (snapshot,) = vitals._monitor._window.snapshots
+    (snapshot,) = vitals._monitor._judge.window.snapshots
     assert snapshot["input"]["abs_max"].max() < 100
 
 
@@ -137,5 +137,5 @@ def test_memory_held_does_not_grow_with_the_run():
             optimizer.step()
             vitals.step(loss)
             if step in (499, 899):
-                sizes.append(len(pickle.dumps([s.to_dict() for s in vitals._monitor._window.snapshots])))
+                sizes.append(len(pickle.dumps([s.to_dict() for s in vitals._monitor._judge.window.snapshots])))
     assert sizes[1] < sizes[0] * 1.05

@@ -8,9 +8,8 @@ A step as the engine sees it (adapters translate a framework's events into these
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,13 +17,13 @@ from torch.optim import Optimizer
 
 from torchvitals import registry
 from torchvitals.core.errors import FieldError
-from torchvitals.core.finding import Finding, Severity, severity_of
+from torchvitals.core.finding import Severity, severity_of
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.snapshot import Snapshot
-from torchvitals.core.summary import Cost, Coverage, Summary, verdict_of
+from torchvitals.core.summary import Cost, Summary
 from torchvitals.core.tables import Table
-from torchvitals.core.window import Window
-from torchvitals.incidents import IncidentBook, worth_judging
+from torchvitals.guard import Guard
+from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
 from torchvitals.probes.subject import Subject
@@ -67,19 +66,13 @@ class Monitor:
     ) -> None:
         self.subject = Subject(model, optimizers)
         self.step = 0
-        self._diagnostics = list(registry.resolve(diagnostics))
-        self._reporters = list(registry.reporters(reporters))
+        self._guard = Guard(strict=strict)
+        self._judge = Judge(registry.resolve(diagnostics), registry.reporters(reporters), guard=self._guard)
         self._schedule = _schedule(schedule)
-        self._strict = strict
         self._stop_on = severity_of(stop_on)
-        self._window = Window()
-        self._book = IncidentBook()
-        self._failures: dict[str, Finding] = {}
-        self._waiting = 0
         self._queue: deque[_Pending] = deque()
         self._losses: list[Tensor | float] = []
-        self._measured: dict[str, int] = {}
-        self._looks = self._fed = self._iteration = 0
+        self._iteration = self._waiting = 0
         self._armed_until = -1
         self._ready = self._due = self._closed = False
         self._clipped = "unknown"
@@ -97,7 +90,7 @@ class Monitor:
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""
         with self.subject.clock:
-            with self._guard("loss", []):
+            with self._guard.over("loss"):
                 if loss is not None:
                     self._losses.append(_number(loss))
             self._iteration += 1
@@ -133,11 +126,12 @@ class Monitor:
         """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived."""
         with self.subject.clock:
             self._waiting = 0
-            with self._guard("readback", []):
+            with self._guard.over("readback"):
                 self._queue.append(self._measure())
             if self._due:
                 self._each("disarm")
             self.step += 1
+            self._guard.step = self.step
             self._ended = time.perf_counter()
             self._open_step()
             self._drain(wait=False)
@@ -150,41 +144,28 @@ class Monitor:
         with self.subject.clock:
             self._drain(wait=True)
             self._each("close")
-        for reporter in tuple(self._reporters):
-            with self._guard(reporter, self._reporters):
-                reporter.on_close(self.summary)
+        self._judge.close(self.summary)
 
     # -- what is known
 
     @property
     def summary(self) -> Summary:
         """The run so far."""
-        incidents = self._book.incidents
-        return Summary(
-            verdict=verdict_of(incidents, looks=self._fed, judges=len(self._diagnostics)),
-            incidents=incidents,
-            coverage=Coverage(
-                steps=self.step,
-                looks=self._looks,
-                measured=dict(self._measured),
-                judged=tuple(diagnostic.name for diagnostic in self._diagnostics),
-                blind=self._blind(),
-            ),
-            cost=Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began),
-        )
+        cost = Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began)
+        return replace(self._judge.summary(steps=self.step, blind=self._blind()), cost=cost)
 
     @property
     def stop_reason(self) -> str | None:
         """Why `stop_on` asks for the end of the training, or None."""
         if self._stop_on is None:
             return None
-        reached = [i for i in self._book.incidents if i.severity >= self._stop_on and i.resolved is None]
+        reached = [i for i in self._judge.incidents if i.severity >= self._stop_on and i.resolved is None]
         return f"{reached[0].code} {reached[0].name}: {reached[0].message}" if reached else None
 
     # -- inside
 
     def _start_probes(self) -> list[Probe]:
-        wanted = ALWAYS.union(*(d.needs for d in self._diagnostics))
+        wanted = ALWAYS.union(*(d.needs for d in self._judge.diagnostics))
         probes = [make() for make in registry.load_all("probe").values()]
         missing = wanted.difference(*(p.provides for p in probes))
         if missing:
@@ -209,14 +190,14 @@ class Monitor:
         """Call one moment of all probes: of those that take part in every step, or of all in due ones."""
         for probe in tuple(self._probes):
             if self._due or probe.always or moment == "close":
-                with self._guard(probe, self._probes):
+                with self._guard.over(probe, self._probes):
                     getattr(probe, moment)(*args, **kwargs)
 
     def _measure(self) -> _Pending:
         measurements = []
         for probe in tuple(self._probes):
             if self._due or probe.always:
-                with self._guard(probe, self._probes):
+                with self._guard.over(probe, self._probes):
                     measurements.extend(probe.collect())
         tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
         numbers = [loss for loss in self._losses if not isinstance(loss, Tensor)]
@@ -229,7 +210,7 @@ class Monitor:
 
     def _drain(self, *, wait: bool) -> None:
         while self._queue and (wait or self._queue[0].readback.ready()):
-            with self._guard("readback", []):
+            with self._guard.over("readback"):
                 self._take_in(self._queue.popleft())
 
     def _take_in(self, pending: _Pending) -> None:
@@ -237,58 +218,22 @@ class Monitor:
         scalars = {**pending.scalars, **scalars}
         if "gradient" in tables and len(tables["gradient"]):
             scalars["gradient_norm"] = float(tables["gradient"]["sum_sq"].sum() ** 0.5)
-        bad = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
-        if pending.due:
-            self._looks += 1
-            self._fed += "gradient_norm" in scalars
-            self._measured |= {kind: len(table) for kind, table in tables.items()}
-        snapshot = Snapshot(
-            pending.step, scalars, pending.labels, tables if pending.due else bad, pending.due
-        )
-        self._window = self._window.add(snapshot)
-        self._judge(snapshot)
-
-    def _judge(self, snapshot: Snapshot) -> None:
-        findings = list(self._failures.values())  # as long as the part stays off
-        if worth_judging(self._window):
-            for diagnostic in tuple(self._diagnostics):
-                with self._guard(diagnostic, self._diagnostics):
-                    findings.extend(map(_checked, diagnostic.diagnose(self._window)))
-        news = self._book.follow(findings, snapshot.step, looked=snapshot.judgeable)
+        if not pending.due:
+            tables = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
+        news = self._judge.take_in(Snapshot(pending.step, scalars, pending.labels, tables, pending.due))
         if any(i.severity > Severity.INFO and i.resolved is None for i in news):
             self._armed_until = self.step + ARMED_STEPS
-        for reporter in tuple(self._reporters):
-            with self._guard(reporter, self._reporters):
-                reporter.on_snapshot(snapshot)
-                for incident in news:
-                    reporter.on_incident(incident)
 
-    @contextmanager
-    def _guard(self, part: Any, parts: list[Any]) -> Iterator[None]:
-        """Switch `part` off when it raises: a monitor's mistake must never cost a training."""
-        try:
-            yield
-        except Exception as error:
-            if self._strict:
-                raise
-            if part in parts:
-                parts.remove(part)
-            if isinstance(part, Probe):
-                with suppress(Exception):
-                    part.close()  # nobody will call it again, and it may have hooks on the model
-            failure = _failure(part, error, self.step)
-            self._failures.setdefault(failure.where[0], failure)
-
-    def _blind(self) -> tuple[str, ...]:
-        sentences = [s for probe in self._probes for s in probe.blind()] if self._looks else []
-        sentences += [s for d in self._diagnostics if (s := d.blind(self._window)) is not None]
+    def _blind(self) -> list[str]:
+        sentences: list[str] = []
+        for probe in tuple(self._probes) if self.step else ():
+            with self._guard.over(probe, self._probes):
+                sentences.extend(probe.blind())
         if self._waiting >= MAX_MICRO_BATCHES:
             sentences.append(
-                f"The last {self._waiting} iterations: no watched optimizer stepped. Was it replaced?"
+                f"No watched optimizer stepped in the last {self._waiting} iterations: was it replaced?"
             )
-        if self._looks and not self._fed:
-            sentences.append("No parameter had a gradient at any look: nothing was trained, or nobody told.")
-        return tuple(dict.fromkeys([*sentences, *(failure.message for failure in self._failures.values())]))
+        return sentences
 
 
 def _schedule(given: Any) -> Schedule:
@@ -302,29 +247,5 @@ def _number(loss: Tensor | float) -> Tensor | float:
     return loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss)
 
 
-def _checked(finding: Any) -> Finding:
-    if not isinstance(finding, Finding):
-        raise TypeError(f"diagnose gave {finding!r}, which is no Finding")
-    return finding
-
-
 def _holds_nonfinite(table: Table) -> bool:
     return "nonfinite" in table.columns and bool(table["nonfinite"].any())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
-
-
-def _failure(part: Any, error: Exception, step: int) -> Finding:
-    what = part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
-    return Finding(
-        code="TV001",
-        name="part-failed",
-        severity=Severity.INFO,
-        where=(str(what),),
-        since=step,
-        message=f"{what} raised {type(error).__name__}: {_first_line(error)}. "
-        f"It is switched off from step {step} on.",
-        cause="a mistake in torchvitals or in a plugin, not in the training",
-    )

@@ -309,7 +309,7 @@ def test_an_optimizer_that_was_replaced_is_told_and_costs_no_memory(monkeypatch)
             other.step()
             vitals.step(loss)
         assert len(vitals._monitor._losses) < 8
-    assert "no watched optimizer stepped" in str(vitals.coverage)
+    assert "No watched optimizer stepped" in str(vitals.coverage)
     assert vitals.verdict == "no data"
 
 

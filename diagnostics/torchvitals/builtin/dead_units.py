@@ -44,10 +44,10 @@ class DeadUnits(Diagnostic):
 
     When it is wrong: nets lose units and learn all the same, and deep He-initialised ones are born with a
     fifth of them silent. So units that died count as an illness only while the loss stands still, and else as
-    a note; a layer that is wholly silent, or has lost far more than its neighbours, is ill in any case. With
-    1400 positions a unit that fires 1 % of the time is called dead with probability 0.99^1400 < 1e-6; after
-    32 looks small batches are judged from a quarter of that, where a few rare units may be miscounted but no
-    layer. Leaky units keep a small slope, so that they are never more than INFO.
+    a note; a layer that is wholly silent, or has lost far more than its neighbours, is ill in any case. A
+    unit that fires at 1 % of the positions stays silent at 1400 of them with probability 0.99^1400 < 1e-6;
+    after 32 looks small batches are judged from a quarter of that, where a few rare units may be miscounted
+    but no layer. Leaky units keep a small slope, so that they are never more than INFO.
 
     What to try: a lower learning rate if the units died in training, zero biases and He initialisation if
     they were born dead, a leaky activation in either case.

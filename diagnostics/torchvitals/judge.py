@@ -1,0 +1,91 @@
+"""Snapshots in, incidents out: the half of the engine that needs no model, and that replay uses alone."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torchvitals.core.finding import Finding, Incident
+from torchvitals.core.protocols import Diagnostic, Reporter
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.summary import Coverage, Summary, verdict_of
+from torchvitals.core.window import Window
+from torchvitals.guard import Guard
+from torchvitals.incidents import IncidentBook, worth_judging
+
+
+class Judge:
+    """Lets diagnostics judge the window after every snapshot and tells reporters what is new."""
+
+    def __init__(
+        self,
+        diagnostics: Iterable[Diagnostic],
+        reporters: Iterable[Reporter] = (),
+        *,
+        guard: Guard | None = None,
+    ) -> None:
+        self.diagnostics = list(diagnostics)
+        self.reporters = list(reporters)
+        self.window = Window()
+        self._guard = guard or Guard(strict=True)
+        self._book = IncidentBook()
+        self._measured: dict[str, int] = {}
+        self._looks = self._fed = 0
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """Worst root first, each followed by what it explains."""
+        return self._book.incidents
+
+    def take_in(self, snapshot: Snapshot) -> list[Incident]:
+        """Judge the window that ends with this snapshot; returns the incidents that are news."""
+        self.window = self.window.add(snapshot)
+        if snapshot.due:
+            self._looks += 1
+            self._fed += "gradient_norm" in snapshot.scalars
+            self._measured |= {kind: len(table) for kind, table in snapshot.tables.items()}
+        news = self._book.follow(self._findings(), snapshot.step, looked=snapshot.judgeable)
+        for reporter in tuple(self.reporters):
+            with self._guard.over(reporter, self.reporters):
+                reporter.on_snapshot(snapshot)
+                for incident in news:
+                    reporter.on_incident(incident)
+        return news
+
+    def close(self, summary: Summary) -> None:
+        for reporter in tuple(self.reporters):
+            with self._guard.over(reporter, self.reporters):
+                reporter.on_close(summary)
+
+    def summary(self, *, steps: int, blind: Iterable[str] = ()) -> Summary:
+        """The run so far; the caller knows its steps and what else could not be seen."""
+        coverage = Coverage(
+            steps=steps,
+            looks=self._looks,
+            measured=dict(self._measured),
+            judged=tuple(diagnostic.name for diagnostic in self.diagnostics),
+            blind=tuple(dict.fromkeys([*blind, *self._blind()])),
+        )
+        verdict = verdict_of(self.incidents, looks=self._fed, judges=len(self.diagnostics))
+        return Summary(verdict=verdict, incidents=self.incidents, coverage=coverage)
+
+    def _findings(self) -> list[Finding]:
+        findings = list(self._guard.failures.values())  # as long as the part stays off
+        if worth_judging(self.window):
+            for diagnostic in tuple(self.diagnostics):
+                with self._guard.over(diagnostic, self.diagnostics):
+                    findings.extend(map(_checked, diagnostic.diagnose(self.window)))
+        return findings
+
+    def _blind(self) -> Iterable[str]:
+        for diagnostic in tuple(self.diagnostics):
+            with self._guard.over(diagnostic, self.diagnostics):
+                if (sentence := diagnostic.blind(self.window)) is not None:
+                    yield sentence
+        if self._looks and not self._fed:
+            yield "No parameter had a gradient at any look: nothing was trained, or nobody told."
+        yield from (failure.message for failure in self._guard.failures.values())
+
+
+def _checked(finding: Any) -> Finding:
+    if not isinstance(finding, Finding):
+        raise TypeError(f"diagnose gave {finding!r}, which is no Finding")
+    return finding
