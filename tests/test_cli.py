@@ -1,12 +1,16 @@
 """Without this file the command line could promise what it does not do: every command, as a user runs it."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import torchvitals
 from tests.support.runs import ill, look, vanishing
+from torchvitals import catalogue, registry
+from torchvitals.builtin.vanishing_gradient import VanishingGradient
 from torchvitals.cli import main
 from torchvitals.reporters.jsonl import JsonlReporter
 from torchvitals.reporters.text import render
@@ -21,11 +25,42 @@ def recording(tmp_path: Path) -> Path:
     return tmp_path / "run.jsonl"
 
 
-def test_list_has_code_name_needs_and_summary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_has_code_name_and_summary_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(registry.diagnostics())
+    assert any(line.startswith("TV201  vanishing-gradient  Gradients that ") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"torchvitals {torchvitals.__version__}\n"
+
+
+@pytest.mark.parametrize("name", registry.diagnostics())
+def test_explain_loses_no_word_and_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", name])
     out = capsys.readouterr().out
-    assert "TV201  vanishing-gradient" in out
-    assert "needs " in out
+    assert max(map(len, out.splitlines())) <= 80
+    doc = inspect.getdoc(registry.diagnostics()[name]) or ""
+    assert " ".join(doc.split()) in " ".join(out.split())
+
+
+def test_explain_leaves_lists_and_code_as_they_are() -> None:
+    class Documented(VanishingGradient):
+        """One line.
+
+        A paragraph
+        of two lines:
+
+            code = 1
+            more = 2
+        """
+
+    lines = list(catalogue.explain(Documented))
+    assert lines[2:8] == ["One line.", "", "A paragraph of two lines:", "", "    code = 1", "    more = 2"]
 
 
 @pytest.mark.parametrize("wanted", ["TV201", "tv201", "vanishing-gradient"])
@@ -52,7 +87,8 @@ def test_replay_judges_the_snapshots_again(recording: Path, capsys: pytest.Captu
     assert main(["replay", str(recording), "--set", "vanishing-gradient.decades=2"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("torchvitals: healthy\n")
-    assert ill().coverage.blind[0] in out
+    assert ill().coverage.blind[0] in " ".join(out.split())
+    assert "healthy:  none of dead-units" in out
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from torchvitals.core.errors import FieldError, UnknownName
 from torchvitals.core.protocols import Diagnostic
+from torchvitals.reporters.words import WIDTH
 
 
 def find(code_or_name: str, *, known: Mapping[str, type[Diagnostic]]) -> type[Diagnostic]:
@@ -26,20 +27,36 @@ def first_line(cls: type[Diagnostic]) -> str:
 
 
 def explain(cls: type[Diagnostic]) -> Iterator[str]:
-    """Code, name, docstring, and the thresholds with their defaults."""
+    """Code, name, docstring, and the thresholds with their defaults, in lines for a terminal."""
     yield f"{cls.code} {cls.name}"
     yield ""
-    yield inspect.getdoc(cls) or "(no documentation)"
+    yield from _rewrapped(inspect.getdoc(cls) or "(no documentation)")
     yield ""
-    yield f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}"
+    yield from _wrapped(f"Needs: {', '.join(sorted(cls.needs)) or 'nothing'}", indent=7)
     yield "Thresholds:" if _fields(cls) else "Thresholds: none"
     notes = notes_of(cls)
     for field in _fields(cls):
         within = "in [{:g}, {:g}]".format(*cls.ranges[field.name]) if field.name in cls.ranges else ""
         yield f"  {field.name} = {field.default!r}  {within}".rstrip()
-        yield from textwrap.wrap(
-            notes.get(field.name, ""), 88, initial_indent="      ", subsequent_indent="      "
-        )
+        yield from _wrapped(" " * 6 + notes.get(field.name, ""), indent=6)
+
+
+def _rewrapped(text: str) -> Iterator[str]:
+    """Paragraphs filled anew. Lines that are indented, or of a list or a table, stay lines."""
+    for number, paragraph in enumerate(text.split("\n\n")):
+        lines = paragraph.splitlines()
+        plain = not any(line.startswith((" ", "-", "*", "|", ">>>")) for line in lines)
+        if number:
+            yield ""
+        for line in [" ".join(lines)] if plain else lines:
+            yield from _wrapped(line, indent=len(line) - len(line.lstrip()))
+
+
+def _wrapped(line: str, *, indent: int) -> list[str]:
+    """At most 80 columns wide. Names are never broken: they get copied."""
+    return textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def page(known: Mapping[str, type[Diagnostic]]) -> Iterator[str]:

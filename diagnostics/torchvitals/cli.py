@@ -3,8 +3,10 @@
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 from torchvitals.core.errors import TorchvitalsError
@@ -32,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="torchvitals", description="Vital signs for neural-network training."
     )
+    parser.add_argument("--version", action="version", version=f"torchvitals {version('torchvitals')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(commands, "list", _list, "every installed diagnostic in one line")
     explain = _add(commands, "explain", _explain, "what a diagnostic measures, when it is wrong, what to try")
@@ -53,12 +56,15 @@ def _add(commands: Any, name: str, command: Command, text: str) -> argparse.Argu
 
 def _list(_: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
+    from torchvitals.reporters.words import WIDTH
 
     found = registry.diagnostics()
     width = max(map(len, found), default=0)
     for name, cls in found.items():
-        yield f"{cls.code}  {name:<{width}}  {catalogue.first_line(cls)}"
-        yield f"{'':<{len(cls.code)}}  {'':<{width}}  needs {', '.join(sorted(cls.needs)) or 'nothing'}"
+        start = f"{cls.code}  {name:<{width}}  "
+        yield start + textwrap.shorten(
+            catalogue.first_line(cls), max(20, WIDTH - len(start)), placeholder=" ..."
+        )
 
 
 def _explain(arguments: argparse.Namespace) -> Iterator[str]:
@@ -85,8 +91,10 @@ def _replay(arguments: argparse.Namespace) -> Iterator[str]:
 
     chosen = catalogue.with_thresholds(arguments.changes, known=registry.diagnostics())
     recording = read(arguments.recording)
-    then = recording.so_far()  # what was not seen then is not seen now
-    yield render(replace(judge(recording.snapshots, chosen), coverage=then.coverage, cost=then.cost))
+    then, now = recording.so_far(), judge(recording.snapshots, chosen)
+    # What was not seen then is not seen now; who judges is another matter.
+    coverage = replace(then.coverage, judged=now.coverage.judged)
+    yield render(replace(now, coverage=coverage, cost=then.cost))
 
 
 def _doctor(_: argparse.Namespace) -> Iterator[str]:

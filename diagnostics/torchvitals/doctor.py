@@ -18,7 +18,8 @@ GROUPS = ("diagnostics", "probes", "reporters")
 
 def examine() -> Iterator[str]:
     """Versions, plugins, and what to install for what is missing. Loads plugins and nothing else."""
-    yield f"torchvitals {_version('torchvitals')}, Python {platform.python_version()}, {platform.platform()}"
+    yield f"torchvitals {_version('torchvitals')}, Python {platform.python_version()}"
+    yield platform.platform()
     yield ""
     for package in REQUIRED:
         yield f"{package:<20}{_version(package) or 'MISSING: torchvitals cannot work without it'}"

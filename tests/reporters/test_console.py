@@ -5,7 +5,7 @@ import io
 import pytest
 
 from tests.support.runs import glance, healthy, ill, look, loss_spike, not_learning, vanishing
-from torchvitals.core.finding import Severity
+from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.protocols import Reporter
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.reporters.console import ConsoleReporter
@@ -35,24 +35,53 @@ def test_it_is_a_reporter() -> None:
 
 def test_root_is_a_compact_block_and_symptom_one_line() -> None:
     assert spoken(vanishing(now=""), not_learning(), loss_spike()) == (
-        "torchvitals: CRITICAL TV201 vanishing-gradient at blocks.0.act (+8 more), since step 0\n"
-        "  what    The gradient shrinks by 7.4 decades from the last site, head, to the first,\n"
-        "          blocks.0.\n"
+        "torchvitals: CRITICAL TV201 vanishing-gradient at blocks.0.act (+8 more),\n"
+        "          since step 0\n"
+        "  what    The gradient shrinks by 7.4 decades from the last site, head, to the\n"
+        "          first, blocks.0.\n"
         "  why     sigmoid passes on at most a quarter of the gradient, layer after layer\n"
         "  do      Use ReLU with He initialisation.\n"
         "            activation=relu init=he_normal\n"
-        "torchvitals: WARNING TV403 not-learning at loss, since step 100, follows from TV201\n"
+        "torchvitals: WARNING TV403 not-learning at loss, since step 100,\n"
+        "          follows from TV201\n"
     )
 
 
 def test_worse_and_resolved_are_said() -> None:
     lines = spoken(vanishing(severity=Severity.WARNING), vanishing(), vanishing(resolved=250)).splitlines()
-    heads = [line.split(" at ")[0] for line in lines if line.startswith("torchvitals")]
+    heads = [line.split(" at blocks")[0] for line in lines if line.startswith("torchvitals")]
     assert heads == [
         "torchvitals: WARNING TV201 vanishing-gradient",
         "torchvitals: worse CRITICAL TV201 vanishing-gradient",
-        "torchvitals: resolved CRITICAL TV201 vanishing-gradient",
+        "torchvitals: resolved at step 250: TV201 vanishing-gradient, since step 0",
     ]
+
+
+def test_no_line_is_wider_than_80_columns() -> None:
+    long = {"name": "a-rather-long-name-of-a-stranger", "where": ("encoder.layers.11.attention", "b")}
+    text = spoken(
+        vanishing(severity=Severity.WARNING, **long),
+        vanishing(**long),
+        vanishing(resolved=123456, **long),
+        not_learning(**long),
+        part_failed(message="word " * 40),
+        summary=ill(),
+    )
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def part_failed(**changes) -> Incident:
+    given = {"code": "TV001", "name": "part-failed", "where": ("beacon",), "resolved": None}
+    return loss_spike(**{**given, **changes})
+
+
+def test_a_part_that_failed_is_one_line_although_it_is_no_illness() -> None:
+    failed = part_failed(message="beacon raised KeyError: 'x'. It is switched off from step 3 on.")
+    assert spoken(failed, loss_spike()) == f"torchvitals: {failed.message}\n"
+
+
+def test_module_named_by_a_number_is_called_a_module() -> None:
+    assert "vanishing-gradient at module '2' (+1 more)," in spoken(vanishing(where=("2", "0.1")))
 
 
 def test_flicker_does_not_flood() -> None:
@@ -69,9 +98,31 @@ def test_healthy_run_is_one_line() -> None:
         reporter.on_snapshot(look(step) if step < 10 else glance(step))
     reporter.on_incident(loss_spike())
     reporter.on_close(healthy())
-    assert stream.getvalue() == (
-        "torchvitals: healthy (24 looks in 240 steps; cost 1.3% of the run (0.41 s of 32.1 s))\n"
-    )
+    assert stream.getvalue() == ("torchvitals: healthy (looked at 24 of 240 steps; cost 1.3%)\n")
+
+
+@pytest.mark.parametrize(
+    ("coverage", "line"),
+    [
+        pytest.param(
+            Coverage(steps=1, looks=1, blind=("x",)),
+            "torchvitals: healthy (looked at 1 of 1 step, 1 blind spot; cost not known)",
+            id="one",
+        ),
+        pytest.param(
+            Coverage(steps=9, looks=3, judged=("dead-units",)),
+            "torchvitals: healthy (looked at 3 of 9 steps; cost not known)",
+            id="would-be-too-wide",
+        ),
+        pytest.param(
+            Coverage(steps=9, looks=3, judged=("a",)),
+            "torchvitals: healthy, a was not found (looked at 3 of 9 steps; cost not known)",
+            id="fits",
+        ),
+    ],
+)
+def test_closing_line_says_what_healthy_means_where_that_fits(coverage: Coverage, line: str) -> None:
+    assert spoken(summary=Summary(verdict="healthy", coverage=coverage)) == f"{line}\n"
 
 
 def test_close_of_an_ill_run_is_the_report() -> None:

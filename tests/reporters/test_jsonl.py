@@ -18,6 +18,7 @@ from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
 from torchvitals.reporters.jsonl import JsonlReporter
 from torchvitals.reporters.recording import BadRecording, read
+from torchvitals.reporters.text import render
 
 
 def same(ours: Snapshot, theirs: Snapshot) -> bool:
@@ -57,8 +58,9 @@ def test_what_was_recorded_is_read_back(tmp_path: Path) -> None:
 def test_lines_are_standard_json_with_a_header_first(tmp_path: Path) -> None:
     huge = table("gradient", {"w": 1.0}, op=np.array(["Linear"]), abs_max=np.array([np.inf]))
     path = recorded(tmp_path / "run.jsonl", look(0, math.nan), Snapshot(1, {}, {}, {"gradient": huge}))
-    kinds = [standard(line)["type"] for line in path.read_text().splitlines()]
-    assert kinds == ["header", "snapshot", "snapshot", "close"]
+    lines = [standard(line) for line in path.read_text().splitlines()]
+    assert lines[0].keys() == {"type", "format", "torchvitals", "torch", "numpy", "python", "every"}
+    assert [line["type"] for line in lines] == ["header", "snapshot", "snapshot", "close"]
     assert read(path).snapshots[1]["gradient"] == huge
 
 
@@ -103,7 +105,8 @@ def test_killed_run_still_has_a_report(tmp_path: Path) -> None:
     assert summary.verdict == "ill"
     assert summary.incidents == (vanishing(), loss_spike())
     assert summary.coverage.looks == 1
-    assert "ends at step 0 without a closing line" in summary.coverage.blind[0]
+    assert "ends at step 0, before the run was closed" in summary.coverage.blind[0]
+    assert "cost      not known: it is recorded when the run is closed" in render(summary)
 
 
 def test_light_snapshots_are_thinned_and_the_first_bad_loss_is_kept(tmp_path: Path) -> None:
@@ -153,6 +156,29 @@ def test_broken_file_is_an_error_with_file_and_line(tmp_path: Path, content: str
 def test_folder_as_path_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match="a file, this is a folder"):
         JsonlReporter(tmp_path)
+
+
+def test_file_as_folder_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(FieldError, match=r"JsonlReporter\.path=.*Give a file in a folder, .*runs is a file"):
+        JsonlReporter(tmp_path / "runs" / "one" / "run.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        pytest.param("new/run.jsonl", "a file in a folder that may be written to", id="folder"),
+        pytest.param("old.jsonl", "this one is read-only", id="file"),
+    ],
+)
+def test_place_that_is_read_only_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, message: str
+) -> None:
+    (tmp_path / "old.jsonl").write_text("")
+    monkeypatch.setattr("os.access", lambda *_: False)  # the superuser may write whatever a mode says
+    with pytest.raises(FieldError, match=message):
+        JsonlReporter(tmp_path / file)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.jsonl"]
 
 
 def test_every_below_one_is_refused(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from torchvitals.core.summary import Coverage, Summary
 from torchvitals.reporters.text import render
 
 ILL = """\
-torchvitals: ill - TV201 vanishing-gradient at blocks.0.act (+8 more) since step 0
+torchvitals: ill - TV201 vanishing-gradient at blocks.0.act (+8 more)
+          since step 0
 
 CRITICAL  TV201 vanishing-gradient
   where   blocks.0.act, blocks.1.act, blocks.2.act (+6 more)
   when    since step 0, last seen at step 240
-  what    The gradient shrinks by 7.4 decades from the last site, head, to the first,
-          blocks.0.
+  what    The gradient shrinks by 7.4 decades from the last site, head, to the
+          first, blocks.0.
   now     The gradient shrinks by 6.9 decades.
   why     sigmoid passes on at most a quarter of the gradient, layer after layer
   numbers decades=7.412, sites=9, largest_drop=blocks.4.act
@@ -27,8 +28,9 @@ CRITICAL  TV201 vanishing-gradient
 INFO      TV401 loss-spike, since step 80, resolved at step 90
           The loss rose to 4.1 and came back.
 
-looked    24 looks in 240 steps; rows: activation=11, gradient=20
-not seen  blocks.3 was compiled before the watch began: its activations were not seen.
+looked    at 24 of 240 steps: 11 sites, 20 gradients of parameters
+not seen  blocks.3 was compiled before the watch began: its activations were not
+          seen.
 cost      1.3% of the run (0.41 s of 32.1 s)"""
 
 
@@ -38,9 +40,7 @@ def test_report_of_an_ill_run() -> None:
 
 def test_report_of_a_healthy_run() -> None:
     assert render(healthy()) == (
-        "torchvitals: healthy\n\n"
-        "looked    24 looks in 240 steps\n"
-        "cost      1.3% of the run (0.41 s of 32.1 s)"
+        "torchvitals: healthy\n\nlooked    at 24 of 240 steps\ncost      1.3% of the run (0.41 s of 32.1 s)"
     )
 
 
@@ -49,6 +49,9 @@ def test_report_of_a_healthy_run() -> None:
     [
         pytest.param(Coverage(), "no optimizer step was seen", id="no-step"),
         pytest.param(Coverage(steps=3), "3 steps went by and none was looked at", id="no-look"),
+        pytest.param(Coverage(steps=1), "1 step went by and none was looked at", id="one-step"),
+        pytest.param(Coverage(steps=3, looks=1), "no diagnostic judged the run", id="no-judge"),
+        pytest.param(Coverage(steps=3, looks=1, judged=("a",)), "no gradient was seen", id="no-gradient"),
     ],
 )
 def test_no_data_says_why(coverage: Coverage, why: str) -> None:
@@ -81,12 +84,13 @@ def test_every_incident_is_printed_once_whatever_explains_it(incidents) -> None:
     assert [body.count(f"{i.code} {i.name}") for i in incidents] == [1] * len(incidents)
 
 
-def test_no_line_is_wider_than_88_columns() -> None:
+def test_no_line_is_wider_than_80_columns() -> None:
     long = vanishing(
         message="word " * 200, cause="word " * 100, evidence={f"number_{i}": 1.0 for i in range(30)}
     )
-    report = render(Summary(verdict="ill", incidents=(long,), coverage=COVERAGE, cost=COST))
-    assert max(map(len, report.splitlines())) <= 88
+    note = loss_spike(name="a-very-long-name-of-a-diagnostic", where=(), onset=10**9, resolved=10**10)
+    report = render(Summary(verdict="ill", incidents=(long, note), coverage=COVERAGE, cost=COST))
+    assert max(map(len, report.splitlines())) <= 80
 
 
 def test_escape_codes_in_names_do_not_reach_the_terminal() -> None:

@@ -130,7 +130,7 @@ def test_two_runs_in_one_process_stay_two(wandb_folder: Path) -> None:
 
 
 def test_online_without_login_goes_offline_with_one_warning(
-    wandb_folder: Path, monkeypatch: pytest.MonkeyPatch
+    wandb_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FakeWandb() as fake:
         monkeypatch.setenv("WANDB_BASE_URL", fake.url)
@@ -141,6 +141,10 @@ def test_online_without_login_goes_offline_with_one_warning(
     assert len(caught) == 1
     assert run is not None
     assert run.offline
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"torchvitals: {caught[0].message}"
+    (folder,) = wandb_folder.glob("wandb/offline-run-*")
+    assert line.endswith(f"To upload it later: wandb sync {folder}")
     run.finish()
 
 

@@ -7,8 +7,9 @@ from typing import TextIO
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Summary
+from torchvitals.reporters.footer import meaning
 from torchvitals.reporters.text import render, verdict
-from torchvitals.reporters.words import block, clean, headline, price, times
+from torchvitals.reporters.words import WIDTH, block, count, headline, line, times, title
 
 STYLES = {
     r"\bCRITICAL\b": "bold red",
@@ -19,12 +20,16 @@ STYLES = {
 }
 
 
+PART_FAILED = "TV001"
+
+
 class ConsoleReporter:
     """Prints an incident when it opens, worsens or is resolved, and the report at the end (or,
     without `report`, one line).
 
     A healthy run prints one line when it is over. Of one code no more than `most` blocks are printed before
-    the report, and nothing that is only INFO. Colours need a terminal and rich; the text is the same.
+    the report, and nothing that is only INFO, except that a part of torchvitals failed. Colours need a
+    terminal and rich; the text is the same.
     """
 
     def __init__(self, stream: TextIO | None = None, *, most: int = 3, report: bool = True) -> None:
@@ -38,7 +43,8 @@ class ConsoleReporter:
         """Numbers of single steps are not for the terminal."""
 
     def on_incident(self, incident: Incident) -> None:
-        if incident.severity == Severity.INFO or self._printed[incident.code] > self._most:
+        silent = incident.severity == Severity.INFO and incident.code != PART_FAILED
+        if silent or self._printed[incident.code] > self._most:
             return
         self._printed[incident.code] += 1
         if self._printed[incident.code] > self._most:
@@ -57,8 +63,6 @@ class ConsoleReporter:
     def _news(self, incident: Incident) -> str:
         before = self._known.get(incident.code)
         self._known[incident.code] = incident.severity
-        if incident.resolved is not None:
-            return "resolved"
         return "worse" if before is not None and incident.severity > before else ""
 
     def _print(self, text: str) -> None:
@@ -73,12 +77,16 @@ class ConsoleReporter:
 
 def _compact(incident: Incident, *, news: str) -> list[str]:
     """A few lines: what it is, and for a root also why and what to do first."""
+    if incident.code == PART_FAILED:
+        return [line(f"torchvitals: {incident.message}")]
+    if incident.resolved is not None:
+        over = f"resolved at step {incident.resolved}: {title(incident)}, since step {incident.onset}"
+        return [line(f"torchvitals: {over}")]
     label = f"torchvitals: {news} " if news else "torchvitals: "
-    lines = [label + f"{headline(incident)}, {times(incident)}"]
-    if news == "resolved":
+    follows = f", follows from {incident.explained_by}" if incident.explained_by is not None else ""
+    lines = [line(f"{label}{headline(incident)}, {times(incident)}{follows}")]
+    if follows:
         return lines
-    if incident.explained_by is not None:
-        return [f"{lines[0]}, follows from {clean(incident.explained_by)}"]
     lines += block("what", incident.now or incident.message) + block("why", incident.cause)
     for remedy in incident.remedies[:1]:
         lines += block("do", remedy.text)
@@ -88,10 +96,14 @@ def _compact(incident: Incident, *, news: str) -> list[str]:
 
 
 def _closing(summary: Summary) -> str:
+    """The run in one line; what `healthy` stands for only where it fits."""
     coverage = summary.coverage
-    blind = f", {len(coverage.blind)} blind spots" if coverage.blind else ""
-    seen = f"{coverage.looks} looks in {coverage.steps} steps{blind}"
-    return f"{verdict(summary)} ({seen}; cost {price(summary.cost)})"
+    blind = f", {count(len(coverage.blind), 'blind spot')}" if coverage.blind else ""
+    cost = f"{summary.cost.share:.1%}" if summary.cost.run_seconds > 0 else "not known"
+    seen = f"looked at {coverage.looks} of {count(coverage.steps, 'step')}{blind}; cost {cost}"
+    longer = f"{verdict(summary)}, {meaning(summary)} ({seen})"
+    fits = meaning(summary) and len(longer) <= WIDTH
+    return longer if fits else line(f"{verdict(summary)} ({seen})")
 
 
 def _print_in_colour(text: str, stream: TextIO) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,13 +23,14 @@ class JsonlReporter:
     A snapshot with tables is always written. Of the others, which hold little more than the loss, one in
     `every` is, and the first whose loss stops being finite; `every=1` keeps all, so that rules on the loss
     replay exactly. Each line is on disk when its event is over: a killed process loses at most the line that
-    it was writing. The file is opened at the first event, and an older one of that name is replaced.
+    it was writing. The file is opened at the first event, and an older one of that name is replaced. Raises
+    `FieldError` at once where no file can be written.
     """
 
     def __init__(self, path: str | Path, *, every: int = 10) -> None:
         self.path = Path(path).absolute()
-        if self.path.is_dir():
-            raise FieldError("JsonlReporter.path", str(path), "a file, this is a folder")
+        if obstacle := _obstacle(self.path):
+            raise FieldError("JsonlReporter.path", str(path), obstacle)
         if every < 1:
             raise FieldError("JsonlReporter.every", every, "a whole number from 1")
         self._every = every
@@ -65,8 +68,26 @@ class JsonlReporter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open(self._mode, encoding="ascii", buffering=1)
         if self._mode == "w":
-            file.write(_line({"type": "header", "format": FORMAT, "torchvitals": version("torchvitals")}))
+            file.write(_line({"type": "header", "format": FORMAT, **_versions(), "every": self._every}))
         return file
+
+
+def _obstacle(path: Path) -> str:
+    """What to give instead of a path at which no file can be written; nothing is created to find out."""
+    if os.path.isdir(path):  # pathlib's own would raise where a folder above may not be searched
+        return "a file, this is a folder"
+    if os.path.exists(path):
+        return "" if os.access(path, os.W_OK) else "a file that may be written, this one is read-only"
+    folder = next(parent for parent in path.parents if os.path.exists(parent))
+    if not folder.is_dir():
+        return f"a file in a folder, {folder} is a file"
+    writable = os.access(folder, os.W_OK | os.X_OK)
+    return "" if writable else f"a file in a folder that may be written to, {folder} may not"
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("torchvitals", "torch", "numpy")}
+    return {**packages, "python": platform.python_version()}
 
 
 def _line(data: Mapping[str, Any]) -> str:

@@ -41,7 +41,9 @@ class Recording:
             steps=last + 1,
             looks=len(looks),
             measured={kind: len(table) for kind, table in looks[-1].tables.items()} if looks else {},
-            blind=(f"The recording ends at step {last} without a closing line: killed, or still going on.",),
+            blind=(
+                f"The recording ends at step {last}, before the run was closed: killed, or still going on.",
+            ),
         )
         return Summary(
             verdict=verdict_of(incidents, looks=len(looks)), incidents=incidents, coverage=coverage

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.summary import Coverage, Summary
-from torchvitals.reporters.words import block, headline, looks, numbers, places, price, times, title
+from torchvitals.reporters.footer import looked, meaning
+from torchvitals.reporters.words import block, count, headline, line, numbers, places, price, times, title
 
 Children = Mapping[str, list[Incident]]
 
@@ -12,13 +13,13 @@ Children = Mapping[str, list[Incident]]
 def render(summary: Summary) -> str:
     """The whole report: verdict, roots with what follows from each, what was not seen, and the price.
 
-    No line is wider than 88 columns unless one name is.
+    No line is wider than 80 columns unless one name is.
     """
-    return "\n".join([verdict(summary), *_incidents(summary.incidents), "", *_edges(summary)])
+    return "\n".join([line(verdict(summary)), *_incidents(summary.incidents), "", *_edges(summary)])
 
 
 def verdict(summary: Summary) -> str:
-    """The run in one line."""
+    """The run in one sentence."""
     if summary.verdict == "no data":
         return f"torchvitals: no data - {_why_no_data(summary.coverage)}"
     root = summary.root
@@ -31,7 +32,9 @@ def verdict(summary: Summary) -> str:
 def _why_no_data(coverage: Coverage) -> str:
     if coverage.steps == 0:
         return "no optimizer step was seen"
-    return f"{coverage.steps} steps went by and none was looked at"
+    if coverage.looks == 0:
+        return f"{count(coverage.steps, 'step')} went by and none was looked at"
+    return "no gradient was seen" if coverage.judged else "no diagnostic judged the run"
 
 
 def _incidents(incidents: tuple[Incident, ...]) -> Iterator[str]:
@@ -59,9 +62,8 @@ def _tree(root: Incident, children: Children, printed: set[int]) -> Iterator[str
 
 
 def _full(incident: Incident) -> Iterator[str]:
-    yield f"{incident.severity.name:<10}{title(incident)}" + (
-        "" if incident.resolved is None else " (resolved)"
-    )
+    over = "" if incident.resolved is None else " (resolved)"
+    yield from block(incident.severity.name, title(incident) + over, label_at=0)
     if incident.where:
         yield from block("where", places(incident.where))
     yield from block("when", times(incident, last_seen=True))
@@ -78,7 +80,7 @@ def _full(incident: Incident) -> Iterator[str]:
 
 
 def _short(incident: Incident) -> Iterator[str]:
-    yield f"{incident.severity.name:<10}{title(incident)}, {times(incident)}"
+    yield from block(incident.severity.name, f"{title(incident)}, {times(incident)}", label_at=0)
     at = f"{places(incident.where)}: " if incident.where else ""
     yield from block("", at + incident.message)
 
@@ -96,7 +98,8 @@ def _followers(cause: Incident, children: Children, printed: set[int], *, depth:
 
 
 def _edges(summary: Summary) -> Iterator[str]:
-    yield from block("looked", looks(summary.coverage), label_at=0)
+    yield from block("looked", looked(summary.coverage), label_at=0)
     for number, sentence in enumerate(summary.coverage.blind):
         yield from block("" if number else "not seen", sentence, label_at=0)
     yield from block("cost", price(summary.cost), label_at=0)
+    yield from block("healthy:", meaning(summary), label_at=0)

@@ -1,9 +1,7 @@
 """Starts a W&B run that can neither stop nor hold up a training; without it a sweep dies with the network."""
 
-import ssl
-import threading
-import urllib.error
-import urllib.request
+import shlex
+import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchvitals.core.errors import FieldError, MissingExtra
+from torchvitals.reporters.wandb_reach import silence
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
 
 Mode = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled")
-REACH_SECONDS = 4.0
 LIMITS: Mapping[str, float | int] = {
     "init_timeout": 8.0,
     "finish_timeout": 10.0,
@@ -65,8 +63,8 @@ def start_run(
     """Start a run in `folder`/wandb; None when disabled, or when not even a file can be written.
 
     An online run goes offline, with one warning, when nobody is logged in or the server does not answer
-    within seconds; `wandb sync` uploads it later. A run that this process left open is finished first: W&B
-    would write both into one. `more` goes to `wandb.init`. The caller finishes the run.
+    within seconds; the warning says how to upload it later. A run that this process left open is finished
+    first: W&B would write both into one. `more` goes to `wandb.init`. The caller finishes the run.
     """
     if mode not in MODES:
         raise FieldError("mode", mode, f"one of {', '.join(MODES)}")
@@ -75,16 +73,21 @@ def start_run(
     Path(folder).mkdir(parents=True, exist_ok=True)
     given = {"project": project, "name": name, "config": dict(config or {}), "dir": str(folder), **more}
     _finish_previous()
-    if mode == "online":
-        obstacle = _obstacle()
-        run, obstacle = (None, obstacle) if obstacle else _init(mode="online", **given)
-        if run is not None:
-            return run
-        _warn(f"The W&B run {name or project!r} is written to disk only: {obstacle}.")
+    run, offline_because = _online(**given) if mode == "online" else (None, "")
+    if run is not None:
+        return run
     run, obstacle = _init(mode="offline", **given)
     if run is None:
         _warn(f"The W&B run {name or project!r} is not recorded: {obstacle}.")
+    elif offline_because:
+        upload = f"To upload it later: wandb sync {shlex.quote(run.settings.sync_dir)}"
+        _warn(f"The W&B run {name or project!r} is written to disk only: {offline_because}. {upload}")
     return run
+
+
+def _online(**given: Any) -> "tuple[Run | None, str]":
+    obstacle = _obstacle()
+    return (None, obstacle) if obstacle else _init(mode="online", **given)
 
 
 def _finish_previous() -> None:
@@ -95,7 +98,14 @@ def _finish_previous() -> None:
 
 
 def _warn(sentence: str) -> None:
+    """One clean line for people and a `WentOffline` for programs that ask for it.
+
+    Python prints a warning with a line of our source, so unless a filter says otherwise it stays silent.
+    """
+    warnings.filterwarnings("ignore", category=WentOffline, append=True)
     warnings.warn(sentence, WentOffline, stacklevel=3)
+    if sys.stderr is not None:  # a windowed process has no terminal
+        print(f"torchvitals: {sentence}", file=sys.stderr, flush=True)
 
 
 def _init(*, mode: str, **given: Any) -> "tuple[Run | None, str]":
@@ -110,31 +120,9 @@ def _obstacle() -> str:
     """Why an online run is not possible, found out without a prompt; empty when nothing speaks against it."""
     wandb = load()
     url = wandb.setup().settings.base_url
-    if not _reachable(url):  # first, because a login greets the server and would wait for it
-        return f"{url} did not answer within {REACH_SECONDS:.0f} s"
+    if why := silence(url):  # first, because a login greets the server and would wait for it
+        return f"{url} {why}"
     try:
         return "" if wandb.login(prompt=False, verify=False) else "nobody is logged in (try `wandb login`)"
     except wandb.Error as error:
         return str(error).rstrip(".")
-
-
-def _reachable(url: str) -> bool:
-    """Whether any answer comes. Looking up a name has no time limit of its own, hence the thread."""
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    return bool(answers and answers[0])
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()
-    except urllib.error.HTTPError:
-        return True
-    except urllib.error.URLError as error:
-        # A server whose certificate we refuse did answer; W&B may trust others than we do.
-        return isinstance(error.reason, ssl.SSLError)
-    except OSError:
-        return False
-    return True

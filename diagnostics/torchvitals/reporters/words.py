@@ -1,12 +1,13 @@
 """The phrases of every report; without them each reporter would put the same thing in other words."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 
 from torchvitals.core.finding import Evidence, Incident
-from torchvitals.core.summary import Cost, Coverage
+from torchvitals.core.summary import Cost
 
-WIDTH = 88
+WIDTH = 80
 
 
 def clean(text: object) -> str:
@@ -16,20 +17,45 @@ def clean(text: object) -> str:
 
 def block(label: str, text: str, *, label_at: int = 2, text_at: int = 10) -> list[str]:
     """A label and the text wrapped beside it, each in its column. Names are never broken: they get copied."""
+    return _wrapped(clean(text), first=(" " * label_at + label).ljust(text_at), rest=" " * text_at)
+
+
+def line(text: str) -> str:
+    """One statement; what does not fit in the width goes on below, in the column of the texts."""
+    glued = re.sub(r"since step (?=\d)|follows from ", _glue, clean(text))
+    return "\n".join(_wrapped(glued, rest=" " * 10)).replace("\xa0", " ")
+
+
+def _glue(words: re.Match[str]) -> str:
+    """Unbreakable: `step` and its number belong together."""
+    return words[0].replace(" ", "\xa0")
+
+
+def _wrapped(text: str, *, rest: str, first: str = "") -> list[str]:
     return textwrap.wrap(
-        clean(text),
+        text,
         WIDTH,
-        initial_indent=(" " * label_at + label).ljust(text_at),
-        subsequent_indent=" " * text_at,
+        initial_indent=first,
+        subsequent_indent=rest,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, such as `1 step` and `2 steps`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def places(where: Sequence[str], *, most: int = 3) -> str:
     """The worst places by name and the others by number."""
     rest = f" (+{len(where) - most} more)" if len(where) > most else ""
-    return clean(", ".join(where[:most]) + rest)
+    return clean(", ".join(map(_place, where[:most])) + rest)
+
+
+def _place(name: str) -> str:
+    """Modules of a `Sequential` are called `2` or `0.1`, which nobody would take for a name."""
+    return f"module {name!r}" if name.replace(".", "").isdigit() else name
 
 
 def title(incident: Incident) -> str:
@@ -55,12 +81,9 @@ def numbers(evidence: Evidence) -> str:
     return ", ".join(f"{key}={value}" for key, value in shown.items())
 
 
-def looks(coverage: Coverage) -> str:
-    rows = ", ".join(f"{kind}={rows}" for kind, rows in coverage.measured.items())
-    return f"{coverage.looks} looks in {coverage.steps} steps" + (f"; rows: {rows}" if rows else "")
-
-
 def price(cost: Cost) -> str:
+    if cost == Cost():
+        return "not known: it is recorded when the run is closed"
     if cost.run_seconds <= 0:
         return "not known: no step was timed"
     return f"{cost.share:.1%} of the run ({cost.monitor_seconds:.3g} s of {cost.run_seconds:.3g} s)"

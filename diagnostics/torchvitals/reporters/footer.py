@@ -1,0 +1,53 @@
+"""The phrases about the watch itself; without them `healthy` would not say of what, nor seen how often."""
+
+from collections.abc import Iterator, Mapping
+
+from torchvitals.core.summary import Coverage, Summary
+from torchvitals.reporters.words import clean, count
+
+GROUPS = {
+    "activation": ("site", {"activation_gradient": "gradients"}),
+    "parameter": ("parameter", {"update": "updates", "gradient": "gradients"}),
+}
+"""Kind of table to what a row of it is, and the kinds that hold more about the same things."""
+ROWS = {
+    "input": ("input", "inputs"),
+    "output": ("output", "outputs"),
+    "activation_gradient": ("gradient of a site", "gradients of sites"),
+    "gradient": ("gradient of a parameter", "gradients of parameters"),
+    "update": ("update of a parameter", "updates of parameters"),
+    "silence": ("layer checked for silent units", "layers checked for silent units"),
+    "symmetry": ("weight matrix checked for equal units", "weight matrices checked for equal units"),
+}
+"""Kind of table to what one row and what several rows of it are, on their own."""
+
+
+def looked(coverage: Coverage) -> str:
+    """How often and at what, such as `at 3 of 9 steps: 5 sites with their gradients, 8 parameters`."""
+    things = ", ".join(_things(coverage.measured))
+    return f"at {coverage.looks} of {count(coverage.steps, 'step')}" + (f": {things}" if things else "")
+
+
+def _things(measured: Mapping[str, int]) -> Iterator[str]:
+    left = {kind: rows for kind, rows in measured.items() if rows}
+    for kind, (noun, more) in GROUPS.items():
+        if rows := left.pop(kind, 0):
+            same = [other for other in more if left.get(other) == rows]
+            their = " and ".join(more[other] for other in same)
+            yield count(rows, noun) + (f" with {'its' if rows == 1 else 'their'} {their}" if their else "")
+            for other in same:
+                del left[other]
+    for kind, rows in left.items():
+        one, several = ROWS.get(kind, (f"row of {kind}", f"rows of {kind}"))
+        yield clean(count(rows, one, several))
+
+
+def meaning(summary: Summary) -> str:
+    """What `healthy` stands for: the diagnostics that judged and found nothing. Empty for other verdicts."""
+    found = {incident.name for incident in summary.incidents}
+    absent = [name for name in summary.coverage.judged if name not in found]
+    if summary.verdict != "healthy" or not absent:
+        return ""
+    if len(absent) == 1:
+        return clean(f"{absent[0]} was not found")
+    return clean(f"none of {', '.join(absent)} was found")
