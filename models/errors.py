@@ -5,14 +5,32 @@ import math
 from collections.abc import Iterable
 
 
-def invalid(field: str, *, value: object, choices: str | Iterable[str]) -> ValueError:
+class InvalidValue(ValueError):
+    """A value that its field cannot have; whoever knows the field by a longer name can say so."""
+
+    field: str = ""
+    value: object = None
+    choices: str = ""
+    problem: str = ""
+    """all of the text but the field"""
+
+
+def invalid(field: str, *, value: object, choices: str | Iterable[str]) -> InvalidValue:
     """The error for a wrong value: names the field, the value, a close match if any, and the choices."""
+    problem = _problem(value, choices)
+    error = InvalidValue(f"{field}: {problem}")
+    error.field, error.value, error.problem = field, value, problem
+    error.choices = choices if isinstance(choices, str) else ", ".join(sorted(choices))
+    return error
+
+
+def _problem(value: object, choices: str | Iterable[str]) -> str:
     if isinstance(choices, str):
-        return ValueError(f"{field}: {value!r} is not allowed. Choices: {choices}.")
+        return f"{value!r} is not allowed. Choices: {choices}."
     known = sorted(choices)
     close = difflib.get_close_matches(str(value), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"{field}: {value!r} is unknown.{hint} Choices: {', '.join(known)}.")
+    return f"{value!r} is unknown.{hint} Choices: {', '.join(known)}."
 
 
 def require_choice(field: str, *, value: str, choices: Iterable[str]) -> None:

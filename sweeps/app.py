@@ -15,8 +15,9 @@ from rich.console import Console
 from sweeps.complaints import sentence
 from sweeps.identity import register_resolvers, sweep_name
 from sweeps.progress import Watch
-from sweeps.row import FILE, Row, load
+from sweeps.row import FILE, TRACEBACK, Row, load
 from sweeps.table import conclude
+from sweeps.words import concluded
 
 CONF = Path(__file__).parents[1] / "conf"
 FLAGS = frozenset({"-m", "--multirun"})
@@ -44,6 +45,8 @@ def _complaint_of(task: Callable[[], object]) -> str | None:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # Hydra raises then what it would print in many lines
             task()
     except KeyboardInterrupt:
+        if Watch.running() is None:
+            return "Interrupted."
         return "Interrupted. Runs that are finished are kept: the same sweep goes on from there."
     except Exception as error:
         if in_full:
@@ -72,10 +75,14 @@ def run(config: DictConfig) -> str:
     if config.resume and not alone and _done(folder):
         os.utime(folder / FILE)  # tells whoever watches the folder that this run is accounted for
         return "kept"
-    (folder / FILE).unlink(missing_ok=True)
     from sweeps.jobs import carry_out  # a sweep that has nothing left to do should not wait for torch
 
-    row = carry_out(config, folder, aloud=alone)
+    try:
+        row = carry_out(config, folder, aloud=alone)
+    except KeyboardInterrupt:
+        if alone:
+            sys.exit(f"Interrupted. {_left(folder)}")
+        raise
     if alone:
         _say(row, folder)
     return row.status
@@ -85,9 +92,15 @@ def _say(row: Row, folder: Path) -> None:
     """End a single run: its score and where it is kept, or what was wrong and exit status 1."""
     place = os.path.relpath(folder)
     if row.error:
-        sys.exit(f"Error: {row.error}\nTraceback: {place}/error.txt")
-    score = row.metrics.get(row.score, float("nan"))
-    print(f"{row.score} {score:.3f} after {row.steps} steps in {row.wall_seconds:.1f} s, kept in {place}/")
+        kept = f"\n{_left(folder)}" if _done(folder) else ""
+        sys.exit(f"Error: {row.error}\nTraceback: {place}/{TRACEBACK}{kept}")
+    print(f"{concluded(row)}, kept in {place}/")
+
+
+def _left(folder: Path) -> str:
+    if not _done(folder):
+        return "This run has no result."
+    return f"The result of an earlier run is kept in {os.path.relpath(folder)}/."
 
 
 def _done(folder: Path) -> bool:

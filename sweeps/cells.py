@@ -7,7 +7,7 @@ from statistics import fmean, median_low, stdev
 
 from sweeps.identity import CIRCUMSTANCES
 from sweeps.row import Row
-from sweeps.words import STYLES
+from sweeps.words import STYLES, ended
 from torchvitals.core.finding import Incident
 
 NOT_FACTORS = CIRCUMSTANCES | {"seed", "experiment"}
@@ -53,6 +53,11 @@ class Cell:
         return median_low(steps) if steps else None
 
     @property
+    def ends(self) -> tuple[str, ...]:
+        """`stopped` and `diverged`, where any of its runs was."""
+        return tuple(dict.fromkeys(end for row in self.rows for end in ended(row)))
+
+    @property
     def score(self) -> tuple[float, float | None] | None:
         """Mean and standard deviation over the runs that have a score; no deviation of fewer than two."""
         scores = [row.metrics[row.score] for row in self.rows if row.score in row.metrics]
@@ -73,9 +78,9 @@ def factors(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def cells(rows: Iterable[Row], by: Sequence[str]) -> list[Cell]:
-    """The rows grouped by these factors, in the order in which the sweep ran them."""
+    """The rows grouped by these factors, in their order."""
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row.number):
+    for row in rows:
         groups.setdefault(tuple(_value(row, key) for key in by), []).append(row)
     return [Cell(values=values, rows=tuple(group)) for values, group in groups.items()]
 

@@ -14,14 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps.complaints import sentence
 from sweeps.identity import flattened, science
 from sweeps.outlets import About
-from sweeps.row import Row, save, write_whole
+from sweeps.row import TRACEBACK, Row, keep, write_whole
 from sweeps.training import PARTS, Outcome, train
-
-TRACEBACK = "error.txt"
 
 
 def carry_out(config: DictConfig, folder: Path, *, aloud: bool) -> Row:
-    """Train what the configuration describes and leave the row in the folder, also after an exception."""
+    """Train what the configuration describes and leave the row in the folder, also after an exception.
+
+    What an earlier run has left there is replaced by a run that ends, never by one that fails.
+    """
     started = time.perf_counter()
     settings = HydraConfig.get()
     about = _about(config, folder, settings.runtime.choices)
@@ -32,7 +33,7 @@ def carry_out(config: DictConfig, folder: Path, *, aloud: bool) -> Row:
     except SystemExit as left:  # Lightning's answer to Ctrl-C, which would end a sweep without its table
         raise KeyboardInterrupt from left
     except Exception as raised:
-        error = sentence(raised)
+        error = sentence(raised, config=about.config)
         write_whole(folder / TRACEBACK, traceback.format_exc())
     row = Row(
         id=about.id,
@@ -47,7 +48,7 @@ def carry_out(config: DictConfig, folder: Path, *, aloud: bool) -> Row:
         versions=_versions(),
         **vars(outcome),
     )
-    save(row, folder)
+    keep(row, folder)
     return row
 
 

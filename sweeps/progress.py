@@ -2,9 +2,13 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
@@ -12,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from sweeps.plan import Plan
-from sweeps.row import FILE, Row, load
-from sweeps.words import WIDTH, described, marked
+from sweeps.row import FILE, TRACEBACK, Row, load
+from sweeps.words import WIDTH, counted, described, marked, named
 
 PAUSE = 0.2
 """Seconds between two looks at the folder."""
+LEAST = 20
+"""Characters of a line for what a run is, however narrow the terminal."""
 
 
 class Watch(threading.Thread):
@@ -55,18 +61,25 @@ class Watch(threading.Thread):
         self._over.set()
         self.join()
         if kept := sum(self._is_old(row) for row in self.rows.values()):
-            self._console.print(f"{kept} of {self.plan.total} runs were done before and are kept.")
+            were = "was done before and is kept" if kept == 1 else "were done before and are kept"
+            self._console.print(f"{kept} of {counted(self.plan.total, 'run')} {were}.")
 
     def _look(self) -> None:
-        for path in sorted(self.folder.glob(f"*/{FILE}"), key=_written):
+        undone = (_undone(row) for row in self._news(TRACEBACK) if row.status == "done")
+        for row in (*self._news(FILE), *undone):
+            if not self.rows:
+                self._open()
+            self.rows[row.id] = row
+            if not self._is_old(row):
+                self._tell(row)
+
+    def _news(self, name: str) -> Iterator[Row]:
+        """Rows not seen yet beside files of that name that this command has written, in their order."""
+        for path in sorted(self.folder.glob(f"*/{name}"), key=_written):
             if path.parent.name not in self.rows and _written(path) > self._since:
                 row = load(path.parent)
                 if row is not None:
-                    if not self.rows:
-                        self._open()
-                    self.rows[row.id] = row
-                    if not self._is_old(row):
-                        self._tell(row)
+                    yield row
 
     def _is_old(self, row: Row) -> bool:
         return row.finished < self._since
@@ -74,7 +87,7 @@ class Watch(threading.Thread):
     def _open(self) -> None:
         """Not before the first result: a mistake in the command line should leave no trace."""
         self.plan.save(self.folder)
-        self._console.print(f"{self.plan.total} runs, kept in {self.folder}/")
+        self._console.print(f"{counted(self.plan.total, 'run')}, kept in {self.folder}/")
 
     def _tell(self, row: Row) -> None:
         line = Text(f"{len(self.rows):>{len(str(self.plan.total))}}/{self.plan.total}  ")
@@ -83,7 +96,11 @@ class Watch(threading.Thread):
             line.append(value.ljust(max(map(len, values)) + 1))
         verdict = marked(row.verdict)
         verdict.pad_right(WIDTH - len(verdict))
+        verdict.append(f"  {named(row)}")
+        # What varies is in the table again: the diagnosis is what must not be cut.
+        line.truncate(max(self._console.width - len(verdict) - 1, LEAST), overflow="ellipsis")
         line.append_text(verdict).append(f"  {described(row)}")
+        line.rstrip()
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
 
@@ -92,7 +109,18 @@ class Reporting(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        Watch(folder, Plan.of(config)).start()
+        plan = Plan.of(config)
+        # Rows that are there already may belong to another command line of the same name.
+        if any(folder.glob(f"*/{FILE}")):
+            with suppress(HydraException):  # the sweep will say the same of its mistake, in its own time
+                plan = plan.named(config)
+        Watch(folder, plan).start()
+
+
+def _undone(row: Row) -> Row:
+    """What to tell of a run that failed where an earlier one had left this result, which stays."""
+    error = f"see {row.id}/{TRACEBACK}; an earlier result is kept"
+    return replace(row, status="failed", error=error, finished=time.time())
 
 
 def _written(path: Path) -> float:

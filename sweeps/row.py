@@ -12,6 +12,7 @@ from torchvitals.core.snapshot import encode
 from torchvitals.core.summary import Summary
 
 FILE = "result.json"
+TRACEBACK = "error.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,16 @@ def load(folder: Path) -> Row | None:
         return Row.from_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def keep(row: Row, folder: Path) -> None:
+    """Leave the row in its folder, unless it failed and the result of an earlier run is there."""
+    before = load(folder)
+    if row.status == "done":
+        (folder / TRACEBACK).unlink(missing_ok=True)
+    elif before is not None and before.status == "done":
+        return
+    save(row, folder)
 
 
 def rows_in(sweep: Path) -> Iterator[Row]:

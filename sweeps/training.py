@@ -1,6 +1,7 @@
 """Without this file a configuration would stay a text: it trains one network and says what came of it."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from torchvitals.core.summary import Summary
 from torchvitals.reporters import ConsoleReporter, JsonlReporter
 
 RECORDING = "vitals.jsonl"
+UNFINISHED = "vitals.unfinished.jsonl"
+"""Its name until the run is over: one that fails must not cost the recording of an earlier one."""
 PARTS = ("model", "activation", "init", "optimizer", "scheduler", "data")
 
 
@@ -56,20 +59,25 @@ def train(config: DictConfig, about: About, outcome: Outcome, *, aloud: bool) ->
             outcome.stopped = _reason(watcher) if trainer.should_stop else None
             _note_metrics(outcome, trainer.callback_metrics)
             trainer.test(built.module, built.data, verbose=False)
+    if config.record and (about.folder / UNFINISHED).exists():
+        os.replace(about.folder / UNFINISHED, about.folder / RECORDING)
 
 
 def _check(config: DictConfig) -> None:
     """Complain about the numbers that others would stumble over, in words of their own, or not at all."""
     require_count("threads", value=config.threads, minimum=1)
     require_count("seed", value=config.seed, minimum=0)
-    for key in ("optimizer.lr", "trainer.max_epochs", "trainer.max_steps"):
+    rate = OmegaConf.select(config, "optimizer.lr")
+    if not isinstance(rate, int | float) or not rate > 0:
+        raise invalid("optimizer.lr", value=rate, choices="a number above 0")
+    for key in ("trainer.max_epochs", "trainer.max_steps"):
         value = OmegaConf.select(config, key)
         if not isinstance(value, int | float | None):
             raise invalid(key, value=value, choices="a number")
 
 
 def _reporters(outlet: Outlet, *, record: bool, folder: Path, aloud: bool) -> tuple[Reporter, ...]:
-    recorder = (JsonlReporter(folder / RECORDING),) if record else ()
+    recorder = (JsonlReporter(folder / UNFINISHED),) if record else ()
     terminal = (ConsoleReporter(),) if aloud else ()
     return (*recorder, *terminal, *outlet.reporters)
 
@@ -100,8 +108,8 @@ def _noting(
 
 
 def _reason(watcher: Any) -> str:
-    root = watcher.summary.root if watcher is not None else None
-    return f"{root.code} {root.name}" if root is not None else "the trainer was asked to stop"
+    reason = watcher.stop_reason if watcher is not None else None
+    return reason.partition(":")[0] if reason else "the trainer was asked to stop"
 
 
 def _note_metrics(outcome: Outcome, metrics: Mapping[str, torch.Tensor]) -> None:

@@ -10,13 +10,14 @@ from torchvitals.schedule import Schedule
 def watched(
     *,
     reporters: Sequence[Reporter],
-    only: Iterable[str | Diagnostic] | None,
+    only: str | Iterable[str | Diagnostic] | None,
     schedule: Schedule,
     stop_on: str | None,
     strict: bool,
 ) -> VitalsCallback:
     """The callback that conf/diagnostics describes. Raises ValueError for what cannot be."""
-    diagnostics = None if only is None else list(only)
+    # A plain string passes, for the library to say what is wrong with it.
+    diagnostics = only if only is None or isinstance(only, str) else list(only)
     return VitalsCallback(
         diagnostics=diagnostics, reporters=reporters, schedule=schedule, stop_on=stop_on, strict=strict
     )

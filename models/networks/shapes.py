@@ -20,7 +20,7 @@ def image_shape(in_shape: tuple[int, ...], *, smallest: int = 4) -> tuple[int, i
     Raises ValueError if it is no image, or has fewer than `smallest` pixels a side.
     """
     if len(in_shape) != 3 or in_shape[0] < 1 or min(in_shape[1:]) < smallest:
-        needed = f"(channels, height, width) with at least {smallest} pixels a side"
+        needed = f"images (channels, height, width) with at least {smallest} pixels a side"
         raise invalid("in_shape", value=in_shape, choices=needed)
     return in_shape[0], in_shape[1], in_shape[2]
 
@@ -38,7 +38,7 @@ def sequence_shape(in_shape: tuple[int, ...], *, vocab_size: int | None) -> tupl
         return in_shape[0], in_shape[1]
     if vocab_size is None and len(in_shape) == 3:
         return in_shape[1], in_shape[0] * in_shape[2]
-    needed = "(steps,) with a vocab_size, (steps, features) or (channels, height, width)"
+    needed = "token ids (steps,) with a vocab_size, (steps, features), or images (channels, height, width)"
     raise invalid("in_shape", value=in_shape, choices=needed)
 
 

@@ -30,13 +30,26 @@ BEFORE_ANY_RUN = {
     "a sweep without --multirun": (["seed=0,1"], "add --multirun to your command line"),
 }
 IN_A_RUN = {
-    "a negative depth": (["model.depth=-1"], "depth: -1 is not allowed. Choices: an integer of at least"),
+    "a negative depth": (
+        ["model.depth=-1"],
+        "model.depth: -1 is not allowed. Choices: an integer of at least",
+    ),
     "a sigma of 0": (
         ["init=small_normal", "init.std=0"],
-        "std: 0 is not allowed. Choices: a finite number above 0.",
+        "init.std: 0 is not allowed. Choices: a finite number above 0.",
     ),
     "a negative seed": (["seed=-1"], "seed: -1 is not allowed. Choices: an integer of at least 0."),
-    "a word for a rate": (["optimizer.lr=fast"], "optimizer.lr: 'fast' is not allowed. Choices: a number."),
+    "a word for a rate": (
+        ["optimizer.lr=fast"],
+        "optimizer.lr: 'fast' is not allowed. Choices: a number above 0.",
+    ),
+    "a negative rate": (["optimizer.lr=-1"], "optimizer.lr: -1 is not allowed. Choices: a number above 0."),
+    "too few samples": (["data.max_samples=1"], "data.max_samples: 1 is not allowed. Choices: an integer"),
+    "a network that cannot read the data": (
+        ["model=cnn", "data=wine"],
+        "model=cnn cannot read data=wine (13 features): it needs images (channels, height, width)",
+    ),
+    "a diagnostic that is no list": (["diagnostics.only=dead-units"], "a list, such as ['dead-units']"),
     "no threads": (["threads=0"], "threads: 0 is not allowed. Choices: an integer of at least 1."),
     "an unknown diagnostic": (
         ["diagnostics.only=[dead-unit]"],

@@ -87,6 +87,46 @@ def test_a_sweep_that_grew_runs_only_what_is_new(application: Application):
     assert len(second.rows) == 3
 
 
+def test_one_name_for_two_grids_is_told_apart(application: Application):
+    application("--multirun", "seed=0,1", "sweep=mine")
+
+    second = application("--multirun", "seed=2,1", "activation=tanh,relu", "sweep=mine")
+
+    assert "1 of 4 runs was done before and is kept." in second.err
+    assert "1 run of other command lines with this name, at the end of the table." in second.out
+    assert "missing" not in second.out
+    table = pd.read_csv(second.folder / "results.csv")
+    assert [*zip(table["seed"], table["activation"], strict=True)] == [
+        *((2, "tanh"), (2, "relu"), (1, "tanh"), (1, "relu"), (0, "relu")),
+    ]
+
+
+def test_a_mistake_in_a_second_grid_is_told_as_in_the_first(application: Application):
+    application("--multirun", "seed=0,1", "sweep=mine")
+
+    second = application("--multirun", "activation=relu,foo", "sweep=mine")
+
+    assert "activation: 'foo' is unknown." in second.complaint
+
+
+def test_progress_at_80_columns_holds_the_whole_diagnosis(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    factors = (
+        "model.depth=10",
+        "init=zeros",
+        "activation=leaky_relu,relu",
+        "optimizer=momentum_textbook,adam",
+    )
+
+    result = application("--multirun", *factors, "model.norm=none,batch", "model.dropout=0.0,0.000001")
+
+    told = result.err.splitlines()[1:]
+    assert max(map(len, told)) <= 80
+    assert all("✗ ill      TV301 symmetric-units" in line for line in told)
+
+
 def test_resume_false_runs_all_again(application: Application):
     first = application("--multirun", "activation=relu,tanh")
     second = application("--multirun", "activation=relu,tanh", "resume=false")
@@ -99,7 +139,7 @@ def test_a_failed_job_costs_neither_the_others_nor_the_summary(application: Appl
 
     assert [row.status for row in result.rows] == ["failed", "failed", "done", "done"]
     assert "2 healthy, 2 failed" in result.out
-    assert "Failed (2 runs): depth: -1 is not allowed." in result.out
+    assert "Failed (2 runs): model.depth: -1 is not allowed." in result.out
     assert len(pd.read_csv(result.folder / "results.csv")) == 4
     assert (result.status, result.complaint) == (1, "")
 
@@ -109,7 +149,7 @@ def test_a_failed_job_is_tried_again(application: Application):
 
     again = application("--multirun", "model.depth=-1,2", "sweep=mine")
 
-    assert "1 of 2 runs were done before" in again.err
+    assert "1 of 2 runs was done before" in again.err
     assert again.status == 1
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from sweeps import table as table_module
 from sweeps.cells import cells, factors
 from sweeps.grid import table
-from sweeps.plan import Plan
+from sweeps.plan import Plan, ordered
 from sweeps.row import Row, save
 from sweeps.table import conclude
 from tests.sweeps.made import row, vanishing
+from torchvitals.core.finding import Remedy
 
 
 def printed(rows: Sequence[Row], width: int = 120) -> str:
@@ -49,7 +50,9 @@ def test_the_columns_of_a_sweep_over_seeds_alone_say_what_the_network_is():
 
 
 def test_cells_come_in_the_order_of_the_sweep():
-    found = cells(reversed(grid_of(seeds=2)), ("activation", "model.depth"))
+    rows, _ = ordered(reversed(grid_of(seeds=2)), by=None)
+
+    found = cells(rows, ("activation", "model.depth"))
 
     assert [cell.values for cell in found] == [
         ("sigmoid", "2"),
@@ -145,8 +148,69 @@ def test_the_end_counts_verdicts_and_says_what_to_do(tmp_path: Path):
 
     assert "4 runs: 2 healthy, 2 ill." in text
     assert "A step took 2 ms; watching cost 25.0% of the run." in text
-    assert "TV201 vanishing-gradient: Use ReLU.\n      activation=relu" in text
+    assert "TV201 vanishing-gradient (2 runs): Use ReLU.\n      activation=relu" in text
     assert f"All results: {tmp_path}/results.csv" in text
+
+
+def test_runs_with_one_illness_and_different_causes_are_told_different_remedies(tmp_path: Path):
+    scale = vanishing(cause="weight scale", remedies=(Remedy("Scale.", ("init=he_normal",)),))
+    slope = [row(vanishing(), overrides=("activation=sigmoid", f"seed={seed}")) for seed in range(2)]
+
+    text = conclusion([row(scale), *slope], tmp_path)
+
+    assert "TV201 vanishing-gradient (2 runs): Use ReLU.\n      activation=relu" in text
+    assert "TV201 vanishing-gradient (1 run): Scale.\n      init=he_normal" in text
+
+
+def test_runs_that_were_stopped_or_diverged_are_marked(tmp_path: Path):
+    rows = [
+        row(vanishing(), stopped="TV201 vanishing-gradient"),
+        row(vanishing(), overrides=("activation=tanh", "seed=0"), diverged=True),
+    ]
+
+    text = conclusion(rows, tmp_path)
+
+    assert "✗ ill, stopped" in text
+    assert "✗ ill, diverged" in text
+    assert "2 runs: 2 ill. 1 stopped. 1 diverged." in text
+
+
+def test_rows_of_another_grid_are_no_substitute_for_missing_ones(tmp_path: Path):
+    rows = [row(overrides=(f"activation={a}", "seed=0")) for a in ("relu", "tanh", "elu")]
+    Plan(total=3, varied={}, ids=("activation=elu-seed=0", "gone", "activation=relu-seed=0")).save(tmp_path)
+
+    text = conclusion(rows, tmp_path)
+
+    assert "1 of 3 runs is missing" in text
+    assert "1 run of other command lines with this name, at the end of the table." in text
+    assert [line.split()[0] for line in text.splitlines()[3:6]] == ["elu", "relu", "tanh"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_many_factors_leave_room_for_verdict_and_score(width: int):
+    names = ("model.depth", "optimizer.lr", *(f"init.some_factor_{letter}" for letter in "abcdefgh"))
+    values = [tuple(f"{name}={value}" for name in names) for value in ("10", "1000000.0")]
+    rows = [
+        row(vanishing(), overrides=("activation=leaky_relu", *values[0]), stopped="TV201", diverged=True),
+        row(overrides=("activation=tanh", *values[1])),
+    ]
+
+    text = printed(rows, width=width)
+
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    assert [line for line in lines if line != line.rstrip()] == []
+    for word in ("verdict", "✗ ill", "healthy", "TV201 vanishing-gradient", "hidden.0.act", "0.900"):
+        assert word in text
+    assert "accuracy" in text
+    assert "depth=10" in text
+
+
+def test_a_folder_of_unwatched_runs_has_no_trailing_blanks():
+    text = printed([row(metrics={}, vitals=None), row(overrides=("activation=elu", "seed=0"))])
+
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
 def test_the_end_says_what_is_missing(tmp_path: Path):
