@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,8 @@ def test_an_installed_plugin_runs_by_default_and_reports(plugin):
         0,
     )
     assert vitals.verdict == "suspect"
-    assert vitals._monitor._judge.reporters[0].codes == ["BC101", "suspect"]
+    beacon: Any = vitals._monitor._judge.reporters[0]
+    assert beacon.codes == ["BC101", "suspect"]
 
 
 @pytest.mark.slow
