@@ -85,7 +85,8 @@ class Monitor:
     def begin(self, batch: Any = None) -> None:
         """A micro-batch is about to go through the model; `batch` where the adapter knows it."""
         if batch is not None:
-            self._each("begin", batch, self._iteration)
+            with self.subject.clock:
+                self._each("begin", batch, self._iteration)
 
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""

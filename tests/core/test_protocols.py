@@ -89,7 +89,7 @@ def test_a_finding_is_signed_with_the_code_and_name_of_its_diagnostic():
 
 def test_diagnostics_with_the_same_thresholds_are_equal_and_show_them():
     assert DeadUnits(max_share=0.7) == DeadUnits(max_share=0.7) != DeadUnits()
-    assert repr(DeadUnits()) == "DeadUnits(positions=1400, max_growth=0.3, max_share=0.5, step_out=0.35)"
+    assert repr(DeadUnits()) == "DeadUnits(positions=1400, max_growth=0.3, max_share=0.5, step_out=0.45)"
 
 
 def test_a_diagnostic_without_a_judgement_cannot_be_built():

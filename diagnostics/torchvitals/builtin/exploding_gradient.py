@@ -71,8 +71,8 @@ class ExplodingGradient(Diagnostic):
             yield from self._over_time(window.finite)
 
     def _grows(self, profile: Profile) -> bool:
-        deep = len(profile) >= self.min_sites
-        return deep and profile.growth > self.decades and profile.consistency > self.consistency
+        steady = profile.steady(min_sites=self.min_sites, consistency=self.consistency)
+        return steady and profile.growth > self.decades
 
     def _over_depth(self, profile: Profile, since: int, *, born: bool) -> Finding:
         hit = [profile.sites[i] for i in np.argsort(-profile.decades)]

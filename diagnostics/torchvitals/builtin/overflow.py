@@ -53,7 +53,8 @@ def _thrown(before: Sequence[Snapshot]) -> float | None:
     update, parameter = looks[-1]["update"], looks[-1]["parameter"]
     norms = dict(zip(parameter.names, parameter.norm, strict=True))
     ratios = [u / w for n, u in zip(update.names, update.norm, strict=True) if (w := norms.get(n, 0.0)) > 0]
-    return max(ratios) if ratios and max(ratios) > 1 else None
+    largest = float(max(ratios, default=0.0))
+    return largest if largest > 1 else None
 
 
 def _diverged(names: tuple[str, ...], ratio: float) -> Origin:

@@ -61,6 +61,10 @@ class Profile:
             return 0.0
         return float(np.corrcoef(np.arange(len(self)), self.decades)[0, 1] ** 2)
 
+    def steady(self, *, min_sites: int, consistency: float) -> bool:
+        """Whether it is deep enough to judge and every layer takes its share."""
+        return len(self) >= min_sites and self.consistency > consistency
+
     @property
     def per_site(self) -> float:
         """Median factor of the norm from one site back to the one before it."""
