@@ -68,8 +68,8 @@ class DeadUnits(Diagnostic):
     max_share: float = 0.5
     """share of a layer above which it can be critical; in [0, 1]"""
     step_out: float = 0.45
-    """excess over the neighbouring layers that makes it critical although the loss falls; in [0, 1]. A net that
-    trains to a loss of 0.03 was seen with 0.36
+    """excess over the neighbours that makes a share critical although the loss falls; in [0, 1]; a net that
+    trained to a loss of 0.03 had 0.36
     """
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
