@@ -24,10 +24,17 @@ def _same(ours: Any, _theirs: Any) -> Any:
 
 
 def _either(ours: Bits, theirs: Bits) -> Bits:
-    """Where the two cannot be told to be the same units, all count as fired: nobody is accused by mistake."""
+    """Where the two cannot be told to be the same units, all count as set: nobody is accused by mistake."""
     if len(ours) != len(theirs):
         return np.ones(max(len(ours), len(theirs)), bool)
     return ours | theirs
+
+
+def _both(ours: Bits, theirs: Bits) -> Bits:
+    """Where the two cannot be told to be the same units, none counts as set: nobody is accused by mistake."""
+    if len(ours) != len(theirs):
+        return np.zeros(max(len(ours), len(theirs)), bool)
+    return ours & theirs
 
 
 MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -36,21 +43,56 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "nonfinite": np.add,  # entries that are NaN or Inf
     "sum": np.add,  # over the finite entries
     "sum_sq": np.add,  # over the finite entries
+    "spread": np.add,  # squared deviations of the entries from their mean over the samples of the micro-batch
+    "freedom": np.add,  # degrees of freedom of `spread`: (samples - 1) x entries of a sample
+    "saturated": np.add,  # entries where a bounded activation is flat
+    "unchanged": np.add,  # entries that have a gradient and were not changed by the update, bit for bit
+    "idle": np.add,  # entries whose gradient is exactly 0
     "positions": np.add,  # sample positions (batch x time x space) at which each unit was looked at
+    "incoming_sq": np.add,  # squared norm of what one backward pass brought to a parameter
+    "dropped": np.add,  # gradients that were thrown away before an optimizer consumed them
+    "loss_sum": np.add,  # mean loss of a call times its targets
+    "target_sum": np.add,
+    "target_sq": np.add,
+    "prior": np.add,  # entropy of the batch's classes in nats, times its targets
     # extremes
     "abs_max": np.maximum,  # over the finite entries
+    "low": np.minimum,  # over the finite entries
+    "high": np.maximum,  # over the finite entries
+    "target_low": np.minimum,
+    "target_high": np.maximum,
     "limit": np.maximum,  # largest finite number of the tensor's dtype
+    "resolution": np.maximum,  # gap between 1 and the next number of the tensor's dtype
     "first_bad": np.minimum,  # first sample with a non-finite entry: batch * ROWS + row, or NONE_BAD
     "rows": np.maximum,  # units of a weight matrix
     "symmetric_rows": np.maximum,  # of these, how many are twins of their neighbour in weight and gradient
+    "fan_in": np.maximum,  # inputs of each unit of a weight matrix, 0 for other parameters
+    "top_column": np.maximum,  # largest part of `spread` that one column of a matrix has, in [0, 1]
+    "row_error": np.maximum,  # largest distance of a row's sum from 1
+    "classes": np.maximum,  # number of classes that a loss function tells apart, else 0
+    "axis": np.maximum,  # dimension of a softmax, -1 where there is none
+    # answers to a question, 0 or 1
+    "trainable": np.maximum,  # the parameter requires a gradient
+    "held": np.maximum,  # an optimizer holds it, or no optimizer is known
+    "registered": np.maximum,  # it is one of the model's parameters
+    "executed": np.maximum,  # its module ran with gradients on
+    "reached": np.maximum,  # the graph of the loss leads to it
+    "unzeroed": np.maximum,  # its gradient was not emptied between two steps of its optimizer
+    "broadcast": np.maximum,  # prediction and target of a loss function had different shapes
+    "adjusted": np.maximum,  # a loss function was given weights, smoothing or ignored targets
+    "mixing": np.maximum,  # largest change of a sample's output when the others change, over the output's scale
     # one boolean per unit
     "fired": _either,  # the unit passed a gradient at some position
+    "present": _either,  # the class was among the targets
+    "dormant": _both,  # the unit's mean absolute output is at most 0.025 of its layer's
     # words
-    "op": _same,  # what was called at the site: "Linear", "relu", ...
+    "op": _same,  # what was called at the site, or the class of the parameter's module: "Linear", "relu", ...
+    "after": _same,  # what made the prediction: "softmax", "sigmoid", ..., or ""
+    "reduction": _same,  # of a loss function: "mean", "sum" or "none"
 }
 """How each statistic of two disjoint sets of data becomes that of their union, declared in this one place."""
 
-TEXTS = frozenset({"op"})
+TEXTS = frozenset({"op", "after", "reduction"})
 """Statistics that are words."""
 
 
@@ -59,7 +101,7 @@ class Table:
     """What one kind of measurement gave at one step.
 
     `names` holds the rows in execution order. `columns` holds arrays of shape (rows,): float64, or text for
-    `op`. `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never nan.
+    `TEXTS`. `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never nan.
     """
 
     kind: str

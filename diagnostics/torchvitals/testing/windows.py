@@ -24,25 +24,60 @@ _DEFAULTS: Mapping[str, float] = {
     "positions": 2000.0,
     "rows": 8.0,
     "symmetric_rows": 0.0,
+    "spread": 56.0,
+    "freedom": 56.0,
+    "saturated": 0.0,
+    "unchanged": 0.0,
+    "idle": 0.0,
+    "incoming_sq": 64.0,
+    "dropped": 0.0,
+    "loss_sum": 64.0,
+    "target_sum": 0.0,
+    "target_sq": 64.0,
+    "prior": 64.0,
+    "low": -2.0,
+    "high": 2.0,
+    "target_low": -2.0,
+    "target_high": 2.0,
+    "resolution": 2.0**-23,
+    "fan_in": 64.0,
+    "top_column": 0.2,
+    "row_error": 3.0,
+    "classes": 10.0,
+    "axis": -1.0,
+    "trainable": 1.0,
+    "held": 1.0,
+    "registered": 1.0,
+    "executed": 1.0,
+    "reached": 1.0,
+    "unzeroed": 0.0,
+    "broadcast": 0.0,
+    "adjusted": 0.0,
+    "mixing": 0.0,
 }
+_WORDS: Mapping[str, str] = {"op": "relu", "after": "", "reduction": "mean"}
+_BITS: Mapping[str, bool] = {"fired": True, "present": True, "dormant": False}
 
 
 def table(
-    kind: str, names: Sequence[str] = SITES, *, units: int = 8, fired: bool = True, **columns: Any
+    kind: str, names: Sequence[str] = SITES, *, units: int = 8, **columns: Any
 ) -> Table:
     """A table with every statistic, healthy where `columns` does not say otherwise.
 
-    A column is one number (or text, for `op`) for all rows, or one a row. `fired` is said of all `units` of
-    every row.
+    A column is one number (or text) for all rows, or one a row. Of what is said per unit (`fired`, `present`,
+    `dormant`), one boolean counts for all `units` of every row.
     """
     rows = len(names)
-    given = {**_DEFAULTS, "op": "relu", **columns}
+    bits = {name: columns.pop(name, default) for name, default in _BITS.items()}
+    given = {**_DEFAULTS, **_WORDS, **columns}
     full = {name: _column(name, value, rows) for name, value in given.items()}
-    return Table(kind, tuple(names), full, {"fired": tuple(np.full(units, fired) for _ in names)})
+    return Table(
+        kind, tuple(names), full, {n: tuple(np.full(units, b) for _ in names) for n, b in bits.items()}
+    )
 
 
 def _column(name: str, value: Any, rows: int) -> np.ndarray:
-    return np.full(rows, value) if name == "op" else np.full(rows, value, np.float64)
+    return np.full(rows, value) if name in _WORDS else np.full(rows, value, np.float64)
 
 
 def look(step: int, kinds: Iterable[str], *, loss: float | None = 1.0, **columns: Any) -> Snapshot:
