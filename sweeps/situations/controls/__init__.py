@@ -1,0 +1,1 @@
+"""Healthy trainings that look ill to a careless eye."""
