@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchvitals.causes import EXPLAINS, attribute
+from torchvitals.causes import EXPLAINS, LATENT, attribute
 from torchvitals.core.finding import Incident, Severity
 
-CODES = ("TV101", "TV201", "TV202", "TV203", "TV301", "ZZ101")
+CODES = ("TV101", "TV201", "TV202", "TV203", "TV301", "TV302", "TV502", "ZZ101")
 
 
 def seen(code: str, onset: int, severity: Severity = Severity.CRITICAL) -> Incident:
@@ -78,11 +78,31 @@ def test_attributing_twice_changes_nothing(found):
 
 
 @given(some)
-def test_a_mere_note_explains_nothing_that_is_worse(found):
+def test_no_root_is_milder_than_what_follows_from_it(found):
     told = {i.code: i for i in attribute(found)}
     for incident in told.values():
-        if incident.severity is Severity.INFO:
-            assert all(told[code].severity is Severity.INFO for code in incident.explains)
+        assert all(told[code].severity <= incident.severity for code in incident.explains)
+
+
+@given(some)
+def test_a_mere_note_explains_nothing_worse_unless_it_lies_in_wait(found):
+    given = {i.code: i.severity for i in found}
+    for incident in attribute(found):
+        if (
+            given[incident.code] is Severity.INFO
+            and incident.code not in LATENT
+            and not incident.explained_by
+        ):
+            assert all(told is Severity.INFO for told in (given[code] for code in incident.explains))
+
+
+def test_unscaled_data_is_a_note_until_the_run_falls_ill_of_it():
+    note = seen("TV502", 0, Severity.INFO)
+    (alone,) = attribute([note])
+    assert alone.severity is Severity.INFO
+    root, symptom = attribute([note, seen("TV402", 7)])
+    assert (root.code, root.severity, root.explains) == ("TV502", Severity.CRITICAL, ("TV402",))
+    assert symptom.explained_by == "TV502"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +123,12 @@ def test_a_mere_note_explains_nothing_that_is_worse(found):
         pytest.param(
             {"TV301": 0, "TV202": 0, "TV203": 0}, {"TV202": "TV301"}, id="three at step 0 that form a circle"
         ),
+        pytest.param({"TV302": 2, "TV101": 3, "TV402": 9}, {"TV101": "TV302", "TV402": "TV302"}, id="lr"),
+        pytest.param({"TV206": 1, "TV302": 4, "TV203": 9}, {"TV302": "TV206", "TV203": "TV206"}, id="wiring"),
+        pytest.param(
+            {"TV308": 0, "TV201": 0, "TV403": 99}, {"TV201": "TV308", "TV403": "TV308"}, id="born ill"
+        ),
+        pytest.param({"TV501": 4, "TV203": 4}, {"TV203": "TV501"}, id="bad data"),
         pytest.param({"TV301": 0, "ZZ101": 0}, {}, id="a stranger's finding is nobody's symptom"),
         pytest.param({}, {}, id="nothing"),
     ],

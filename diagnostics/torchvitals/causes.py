@@ -5,43 +5,98 @@ from dataclasses import replace
 
 from torchvitals.core.finding import Incident, Severity
 
+_STALLED = frozenset({"TV403"})
+"""A loss that stays where it is follows from most illnesses and explains none."""
+_THROWN = frozenset({"TV101", "TV102", "TV103", "TV104", "TV201", "TV202", "TV203", "TV307"}) | _STALLED
+"""What weights are like that were thrown away by steps too large."""
+_CURVES = frozenset({"TV401", "TV402", "TV407"})
+"""What the curve of the loss shows of it."""
+
 EXPLAINS: Mapping[str, frozenset[str]] = {
-    "TV301": frozenset({"TV101", "TV201", "TV202"}),  # twins learn nothing of their own, or nothing at all
-    "TV203": frozenset({"TV101", "TV201", "TV202"}),  # whatever is seen after the first NaN follows from it
-    # growing gradients throw weights until units die or overflow
-    "TV202": frozenset({"TV101", "TV203", "TV201"}),
-    "TV201": frozenset({"TV101"}),  # where the signal shrinks to nothing, all samples look alike to a unit
-    "TV101": frozenset({"TV201"}),  # a silent layer lets no gradient through
+    # data
+    "TV501": frozenset({"TV203", "TV103", "TV204"}) | _CURVES | _STALLED,
+    "TV502": frozenset({"TV302", "TV303", "TV308", "TV404"}) | _THROWN | _CURVES,
+    "TV503": frozenset({"TV406"}) | _CURVES | _STALLED,
+    # wiring
+    "TV305": frozenset({"TV204", "TV303", "TV306", "TV405"}) | _STALLED,
+    "TV306": frozenset({"TV204", "TV303", "TV304"}) | _STALLED,
+    "TV206": frozenset({"TV302"}) | _THROWN | _CURVES,
+    "TV106": frozenset({"TV405", "TV406"}) | _STALLED,
+    "TV405": frozenset(
+        {"TV101", "TV103", "TV106", "TV201", "TV203", "TV204", "TV302", "TV303", "TV404", "TV406"}
+    )
+    | _CURVES
+    | _STALLED,
+    # how the training was begun
+    "TV301": frozenset({"TV101", "TV102", "TV103", "TV105", "TV201", "TV202", "TV204", "TV303", "TV308"})
+    | _STALLED,
+    "TV308": frozenset({"TV302", "TV303", "TV404", "TV204"}) | _THROWN | _CURVES,
+    "TV104": frozenset({"TV101", "TV102", "TV202", "TV203", "TV302", "TV404"}) | _CURVES | _STALLED,
+    # precision
+    "TV205": frozenset({"TV203", "TV303", "TV306"}) | _STALLED,
+    "TV304": frozenset({"TV303", "TV306"}) | _STALLED,
+    # dynamics; whatever is seen after the first NaN follows from it
+    "TV203": (_THROWN - {"TV203"}) | _CURVES | {"TV204", "TV205", "TV302", "TV303", "TV306"},
+    "TV302": _THROWN | _CURVES | {"TV104"},
+    "TV202": frozenset({"TV101", "TV102", "TV103", "TV201", "TV203", "TV302", "TV307", "TV404"})
+    | _CURVES
+    | _STALLED,
+    "TV402": _THROWN | {"TV104", "TV401", "TV407"},
+    "TV207": frozenset({"TV303"}) | _STALLED,
+    "TV307": frozenset({"TV101", "TV103", "TV104", "TV201", "TV202", "TV203", "TV303"}) | _CURVES | _STALLED,
+    # what the layers do to the signal; where it shrinks to nothing, all samples look alike to a unit
+    "TV102": frozenset({"TV101", "TV103", "TV201", "TV303"}) | _STALLED,
+    "TV201": frozenset({"TV101", "TV103", "TV204", "TV303"}) | _STALLED,
+    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV103": frozenset({"TV101", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV204": frozenset({"TV103", "TV201", "TV303", "TV306"}) | _STALLED,
+    "TV105": frozenset({"TV101"}) | _STALLED,
+    # what the curve of the loss shows
+    "TV303": _STALLED,
+    "TV407": frozenset({"TV401"}) | _STALLED,
+    "TV401": _STALLED,
 }
-"""Codes that each code can be the reason for. The onset breaks cycles; at one onset, the order here does."""
+"""Codes that each code can be the reason for. The onset breaks cycles; at one onset, the order here does:
+data and wiring before the start of the training, and that before its dynamics.
+"""
+
+LATENT = frozenset({"TV302", "TV308", "TV502"})
+"""Codes whose notes can be the reason for something worse. Many healthy runs live with unscaled data or large
+updates; but where one falls ill of what they are known to do, they are the root, and as grave as the illness.
+"""
 
 
 def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     """Fill in `explains` and `explained_by`, and sort: worst root first, each followed by what it explains.
 
-    An incident is explained by the earliest one that can be the reason for it and did not begin after it.
+    An incident is explained by the earliest one that can be the reason for it and did not begin after it;
+    where there is none, by a note that lay in wait. No root is milder than what follows from it.
     """
     found = sorted(incidents, key=lambda i: (i.onset, _rank(i.code), i.code))
+    grave = {i.code: i.severity for i in found}
     parent: dict[str, str] = {}
     for place, child in enumerate(found):
         # Only what stands before it: so no chain is a circle, and a reason's own root is known by now.
-        reason = next((r.code for r in found[:place] if _explains(r, child)), None)
-        if reason is not None:
-            parent[child.code] = parent.get(reason, reason)
-    told = [
-        replace(
-            i, explained_by=parent.get(i.code), explains=tuple(c for c, r in parent.items() if r == i.code)
-        )
-        for i in found
-    ]
+        possible = [r.code for r in found[:place] if child.code in EXPLAINS.get(r.code, ())]
+        able = [code for code in possible if grave[code] >= min(child.severity, Severity.WARNING)]
+        reason = next(iter([*able, *(code for code in possible if code in LATENT)]), None)
+        if reason is None:
+            continue
+        root = parent.get(reason, reason)
+        if not able and root not in LATENT:
+            del parent[reason]  # it was a note below a note, and is a root now
+            root = reason
+        parent[child.code] = root
+        grave[root] = grave[reason] = max(grave[root], child.severity)
+    told = [_told(i, [c for c in found if parent.get(c.code) == i.code], parent.get(i.code)) for i in found]
     roots = sorted((i for i in told if i.explained_by is None), key=lambda i: (-i.severity, i.onset))
     return tuple(i for root in roots for i in (root, *(c for c in told if c.explained_by == root.code)))
 
 
-def _explains(reason: Incident, child: Incident) -> bool:
-    """A mere note explains nothing that is worse than itself."""
-    possible = child.code in EXPLAINS.get(reason.code, ())
-    return possible and reason.severity >= min(child.severity, Severity.WARNING)
+def _told(incident: Incident, children: list[Incident], root: str | None) -> Incident:
+    severity = max([incident.severity, *(child.severity for child in children)])
+    codes = tuple(child.code for child in children)
+    return replace(incident, severity=severity, explains=codes, explained_by=root)
 
 
 def _rank(code: str) -> int:
