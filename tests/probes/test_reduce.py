@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from torchvitals.core.tables import NONE_BAD, ROWS
-from torchvitals.probes.parameters import _twins
 from torchvitals.probes.reduce import first_bad, summarise, tensors
+from torchvitals.probes.twins import twins
 
 FLOATS = st.one_of(
     st.floats(-1e6, 1e6, width=32), st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0])
@@ -76,4 +76,4 @@ def test_tensors_are_found_in_whatever_modules_return():
 def test_twins_are_rows_that_agree_up_to_rounding_at_any_scale(scale):
     row = torch.randn(50, generator=torch.Generator().manual_seed(0)) * scale
     w = torch.stack([row, row * (1 + 1e-7), row * 1.01, torch.zeros(50), torch.zeros(50)])
-    assert _twins(w).tolist() == [True, False, False, True]
+    assert twins(w).tolist() == [True, False, False, True]

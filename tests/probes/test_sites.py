@@ -159,7 +159,8 @@ def test_micro_batches_of_a_step_are_merged():
     for kind in ("activation", "activation_gradient", "silence", "gradient"):
         assert merged[kind].names == whole[kind].names
         for name, column in whole[kind].columns.items():
-            if name != "op":
+            # Spread is about the mean of each micro-batch.
+            if name not in ("op", "spread", "freedom"):
                 assert merged[kind][name] == pytest.approx(column, rel=1e-4, abs=1e-6)
     assert merged.loss == pytest.approx(whole.loss / 4, rel=1e-4)
 

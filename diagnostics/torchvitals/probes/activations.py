@@ -25,7 +25,16 @@ there, for the leaky ones it is their small constant. Activations that are absen
 silent.
 """
 
-BOUNDED = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
+BOUNDED: Mapping[str, tuple[float, float]] = {
+    "sigmoid": (0.03, 0.97),
+    "tanh": (-0.97, 0.97),
+    "hardsigmoid": (0.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+    "softsign": (-0.83, 0.83),
+}
+"""Outputs of bounded activations at and beyond which the slope is under 12 % of its largest value; 0 for the
+hard ones. Those of a `hardtanh` are its own where it was given others.
+"""
 
 _SOURCES: Mapping[str, tuple[Any, ...]] = {
     "relu": (F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from torchvitals.probes.base import Probe
@@ -12,21 +12,23 @@ from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import STATISTICS, first_bad, limit, summarise, tensors
 from torchvitals.probes.subject import trains
+from torchvitals.probes.variation import FEATURES, features
 
 
 class BoundaryProbe(Probe):
     """What goes into the model and what comes out of it, at every step: where bad data and bad losses show
-    first.
+    first. In due steps also how the inputs are scaled and how much their samples differ.
     """
 
     name = "boundary"
-    provides = frozenset({"input", "output"})
+    provides = frozenset({"input", "output", "features"})
     always = True
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
-        self._rows: dict[str, list[Row]] = {"input": [], "output": []}
+        self._rows: dict[str, list[Row]] = {kind: [] for kind in self.provides}
         self._index = 0
+        self._armed = False
         self._batch_told = self._called = False
         self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
@@ -36,6 +38,12 @@ class BoundaryProbe(Probe):
                 subject.model.register_forward_pre_hook(_InputHook(self), with_kwargs=True),
                 subject.model.register_forward_hook(_OutputHook(self, "model")),
             ]
+
+    def arm(self) -> None:
+        self._armed = True
+
+    def disarm(self) -> None:
+        self._armed = False
 
     def _watch_children(self) -> None:
         """Where the model itself is not called, as in many a `training_step`, its children are."""
@@ -58,11 +66,15 @@ class BoundaryProbe(Probe):
     def _inputs(self, stem: str, value: Any) -> None:
         for i, x in enumerate(tensors(value)):
             if x.numel():
-                values = torch.cat([summarise(x), first_bad(x, self._index)])
-                known = {"count": float(x.numel()), "limit": limit(x)}
-                self._rows["input"].append(
-                    Row(name=f"{stem}[{i}]" if i else stem, known=known, values=values)
-                )
+                self._input(f"{stem}[{i}]" if i else stem, x)
+
+    def _input(self, name: str, x: Tensor) -> None:
+        known = {"count": float(x.numel())}
+        values = torch.cat([summarise(x), first_bad(x, self._index)])
+        self._rows["input"].append(Row(name=name, known=known | {"limit": limit(x)}, values=values))
+        plain = x.is_floating_point() and x.layout is torch.strided
+        if self._armed and plain and "features" in self.wanted:
+            self._rows["features"].append(Row(name=name, known=known, values=features(x)))
 
     def gave(self, module: nn.Module, name: str, out: Any) -> None:
         found = next(tensors(out), None) if _training(module) else None
@@ -85,13 +97,15 @@ class BoundaryProbe(Probe):
         elif not self._children:
             self._watch_children()
         self._called = False
-        rows, self._rows = self._rows, {"input": [], "output": []}
+        rows, self._rows = self._rows, {kind: [] for kind in self.provides}
         return [
             *stacked("input", rows["input"], (*STATISTICS, "first_bad")),
             *stacked("output", rows["output"], STATISTICS),
+            *stacked("features", rows["features"], FEATURES),
         ]
 
     def close(self) -> None:
+        self.disarm()
         self._forget(self._root)
         self._forget(self._children)
 

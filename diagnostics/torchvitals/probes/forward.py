@@ -1,27 +1,37 @@
 """The probe of the forward pass and of the gradients that come back to it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchvitals.probes.activations import SILENT_BELOW
+from torchvitals.probes.activations import BOUNDED, SILENT_BELOW
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
-from torchvitals.probes.reduce import STATISTICS, limit, summarise
+from torchvitals.probes.reduce import STATISTICS, limit, resolution, summarise
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.subject import is_compiled
+from torchvitals.probes.variation import dormant, spread
+
+
+class _Units(NamedTuple):
+    """What is kept of a pre-activation until its output is there."""
+
+    fired: Tensor
+    positions: float
+    dim: int
 
 
 class ForwardProbe(Probe):
-    """Every site's output, the gradient of the loss by it, and which units passed a gradient.
+    """Every site's output, the gradient of the loss by it, which entries are saturated, and which units are
+    silent.
 
     Gradients come from tensor hooks on the outputs, which in-place operations and residual sums leave alone.
     """
 
     name = "forward"
-    provides = frozenset({"activation", "activation_gradient", "silence"})
+    provides = frozenset({"activation", "activation_gradient", "saturation", "silence"})
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
@@ -39,30 +49,34 @@ class ForwardProbe(Probe):
         self._armed = False
         self._tracer.detach()
 
-    def before_activation(self, op: str, z: Tensor, unit_dim: int) -> tuple[Tensor, float] | None:
+    def before_activation(self, op: str, z: Tensor, unit_dim: int) -> _Units | None:
         """Which units have a pre-activation that passes a gradient, and at how many positions each was looked
         at.
         """
-        if op not in SILENT_BELOW or "silence" not in self.wanted or z.numel() == 0:
+        if op not in SILENT_BELOW or "silence" not in self.wanted or z.numel() == 0 or z.ndim == 0:
             return None
         others = [dim for dim in range(z.ndim) if dim != unit_dim]
         top = z.detach().amax(others) if others else z.detach()
         # Written so that NaN counts as fired: a unit that is not a number is ill, but not silent.
-        return ~(top <= SILENT_BELOW[op]), z.numel() / z.shape[unit_dim]
+        return _Units(~(top <= SILENT_BELOW[op]), z.numel() / z.shape[unit_dim], unit_dim)
 
-    def site(self, name: str, op: str, out: Tensor, before: tuple[Tensor, float] | None) -> None:
+    def site(self, name: str, op: str, out: Tensor, before: _Units | None) -> None:
         known = {"op": op, "count": float(out.numel()), "limit": limit(out)}
         self._sites += 1
         if "activation" in self.wanted:
-            self._rows["activation"].append(Row(name=name, known=known, values=summarise(out)))
+            values = torch.cat([summarise(out), spread(out)])
+            self._keep("activation", name, known | {"resolution": resolution(out)}, values)
+        if op in BOUNDED and "saturation" in self.wanted and (ends := _ends(op, out)) is not None:
+            self._keep("saturation", name, {"op": op, "count": known["count"]}, _saturated(out, *ends))
         if before is not None:
-            fired, positions = before
-            values = torch.tensor([positions], dtype=torch.float64)
-            self._rows["silence"].append(
-                Row(name=name, known={"op": op}, values=values, units={"fired": fired})
-            )
+            positions = torch.tensor([before.positions], dtype=torch.float64)
+            still = dormant(out, before.dim)
+            self._keep("silence", name, {"op": op}, positions, fired=before.fired, dormant=still)
         if "activation_gradient" in self.wanted and out.requires_grad and out.grad_fn is not None:
             out.register_hook(_GradientHook(self, name, known))
+
+    def _keep(self, kind: str, name: str, known: dict[str, Any], values: Tensor, **units: Tensor) -> None:
+        self._rows[kind].append(Row(name=name, known=known, values=values, units=units))
 
     def gradient(self, name: str, known: dict[str, Any], gradient: Tensor) -> None:
         if not self._armed:
@@ -71,9 +85,7 @@ class ForwardProbe(Probe):
             with self.subject.clock:
                 self._reached += 1
                 known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
-                self._rows["activation_gradient"].append(
-                    Row(name=name, known=known, values=summarise(gradient))
-                )
+                self._keep("activation_gradient", name, known, summarise(gradient))
         except Exception as error:
             self.failed(error)
 
@@ -89,8 +101,9 @@ class ForwardProbe(Probe):
         place = {row.name: i for i, row in enumerate(rows["activation"])}
         rows["activation_gradient"].sort(key=lambda row: place.get(row.name, 0))
         return [
-            *stacked("activation", rows["activation"], STATISTICS),
+            *stacked("activation", rows["activation"], (*STATISTICS, "spread", "freedom")),
             *stacked("activation_gradient", rows["activation_gradient"], STATISTICS),
+            *stacked("saturation", rows["saturation"], ("saturated",)),
             *stacked("silence", rows["silence"], ("positions",)),
         ]
 
@@ -103,6 +116,23 @@ class ForwardProbe(Probe):
             yield "No gradient came back to any site: nothing was backpropagated through the model's outputs."
         if not self._sites:
             yield "No training forward pass of the model was seen, so no activations were measured."
+
+
+def _ends(op: str, out: Tensor) -> tuple[float, float] | None:
+    """The outputs at and beyond which a bounded activation is flat.
+
+    A `hardtanh` may have any; autograd remembers them. One that ends at 0 is a `relu6`, which is silent there
+    and not saturated.
+    """
+    if op != "hardtanh":
+        return BOUNDED[op]
+    low = getattr(out.grad_fn, "_saved_min_val", 0.0)
+    return (low, getattr(out.grad_fn, "_saved_max_val", 0.0)) if low < 0 else None
+
+
+def _saturated(out: Tensor, low: float, high: float) -> Tensor:
+    out = out.detach()
+    return (torch.count_nonzero(out <= low) + torch.count_nonzero(out >= high)).double().reshape(1)
 
 
 class _GradientHook:

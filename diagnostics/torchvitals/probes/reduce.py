@@ -10,6 +10,8 @@ from torch import Tensor
 
 from torchvitals.core.tables import NONE_BAD, ROWS
 
+NARROW = (torch.float16, torch.bfloat16)
+"""Floating dtypes too narrow to sum in."""
 STATISTICS = ("nonfinite", "sum", "sum_sq", "abs_max")
 """Order of the numbers that `summarise` returns."""
 
@@ -33,7 +35,7 @@ def summarise(x: Tensor) -> Tensor:
         return x.new_zeros(4, dtype=torch.float64)
     if x.device.type != "cpu":
         return summarise_exactly(x)
-    wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else None
+    wide = torch.float32 if x.dtype in NARROW else None
     norm = host(torch.linalg.vector_norm(x, dtype=wide))
     total = host(x.sum(dtype=wide))
     if not (math.isfinite(norm) and math.isfinite(total)):
@@ -72,6 +74,11 @@ def host(x: Tensor) -> float:
 def limit(x: Tensor) -> float:
     """Largest finite number of the tensor's dtype."""
     return torch.finfo(x.dtype).max
+
+
+def resolution(x: Tensor) -> float:
+    """Gap between 1 and the next number of the tensor's dtype."""
+    return torch.finfo(x.dtype).eps
 
 
 def readable(x: Tensor) -> bool:

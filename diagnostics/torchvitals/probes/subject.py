@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from torchvitals.core.errors import FieldError, NothingToWatch
 from torchvitals.probes.clock import Clock
+from torchvitals.probes.reduce import host
 
 
 class Subject:
@@ -38,6 +39,7 @@ class Subject:
             last = len(self._order)
             named.sort(key=lambda item: self._order.get(item[0].rpartition(".")[0], last))
         self.parameters = tuple(named)
+        self._foreign = len(self.held().difference(id(p) for _, p in named))
 
     def executed(self, paths: Iterable[str]) -> None:
         """Learn the execution order of modules from a traced forward pass."""
@@ -48,6 +50,10 @@ class Subject:
         """Let `gradients` give those of one optimizer: the others' may be stale, or still to come."""
         groups = optimizer.param_groups if optimizer is not None else ()
         self._focus = {id(p) for group in groups for p in group["params"]} or None
+
+    def held(self) -> frozenset[int]:
+        """Ids of the tensors that the optimizers hold now."""
+        return frozenset(id(p) for o in self.optimizers for group in o.param_groups for p in group["params"])
 
     def gradients(self) -> list[tuple[str, nn.Parameter, Tensor]]:
         """Trainable parameters in focus that have a gradient now."""
@@ -77,11 +83,24 @@ class Subject:
         return {"optimizer": "+".join(names)} if names else {}
 
     def scalars(self) -> dict[str, float]:
-        """Largest learning rate over the parameter groups and, where there is one, the smallest eps."""
+        """The extremes of the parameter groups' settings, where there are any, and how many tensors the
+        optimizers hold that are no parameters of the model.
+        """
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        rates = [rate for group in groups if (rate := _number(group.get("lr"))) is not None]
-        eps = [group["eps"] for group in groups if isinstance(group.get("eps"), float)]
-        return ({"lr": max(rates)} if rates else {}) | ({"eps": min(eps)} if eps else {})
+        told = {
+            "lr": max(_numbers(group.get("lr") for group in groups), default=None),
+            "eps": min(_numbers(group.get("eps") for group in groups), default=None),
+            "weight_decay": max(_numbers(group.get("weight_decay") for group in groups), default=None),
+            "momentum": max(_numbers(_momentum(group) for group in groups), default=None),
+            "foreign_parameters": float(self._foreign) if groups else None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+def _momentum(group: dict[str, Any]) -> object:
+    """Of plain momentum, or the first beta of Adam and its kin."""
+    betas = group.get("betas")
+    return group.get("momentum", betas[0] if betas else None)
 
 
 def _of_type(kind: type[Any], value: Any, field: str, choices: str) -> Any:
@@ -90,13 +109,13 @@ def _of_type(kind: type[Any], value: Any, field: str, choices: str) -> Any:
     return value
 
 
-def _number(value: object) -> float | None:
-    """A learning rate as a number; one kept in a tensor on a device is left alone, since reading it would
-    wait.
-    """
-    if isinstance(value, Tensor):
-        return float(value.numpy()) if value.device.type == "cpu" else None
-    return float(value) if isinstance(value, (int, float)) else None
+def _numbers(values: Iterable[object]) -> list[float]:
+    """Settings as numbers; one kept in a tensor on a device is left alone, since reading it would wait."""
+    return [
+        host(value.detach()) if isinstance(value, Tensor) else float(value)
+        for value in values
+        if isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.device.type == "cpu")
+    ]
 
 
 def trains() -> bool:
