@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check format docs clean
+.PHONY: setup demo test scorecard scorecard-quick check format docs clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m 'not slow' -n 2 -q
 	$(BIN)/python -m pytest -m slow -n 2 -q
+
+# The peers are other people's packages: of the benchmark only, and not needed for anything else.
+scorecard: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m sweeps.scorecard
+
+scorecard-quick: setup
+	$(BIN)/python -m sweeps.scorecard --quick
 
 check: setup
 	$(BIN)/ruff check .

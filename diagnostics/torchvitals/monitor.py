@@ -2,8 +2,10 @@
 
 A step as the engine sees it (adapters translate a framework's events into these calls):
 
-    begin(batch) -> [forward, backward] -> micro_step(loss)         once per micro-batch
+    begin(batch) -> [forward] -> objective(loss) -> [backward] -> micro_step(loss)      once per micro-batch
     gradients_ready() -> [clip] -> before_update() -> [optimizer] -> after_update() -> step_done()
+
+Where the loss comes with its graph, and only after the backward pass, `micro_step` alone will do.
 """
 
 import time
@@ -26,6 +28,7 @@ from torchvitals.guard import Guard
 from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
+from torchvitals.probes.scaler import Scaler
 from torchvitals.probes.subject import Subject
 from torchvitals.schedule import Schedule
 
@@ -63,8 +66,10 @@ class Monitor:
         schedule: Schedule | None = None,
         strict: bool = False,
         stop_on: Severity | str | None = None,
+        scaler: Any = None,
     ) -> None:
         self.subject = Subject(model, optimizers)
+        self.scaler = Scaler(scaler) if scaler is not None else None
         self.step = 0
         self._guard = Guard(strict=strict)
         self._judge = Judge(registry.resolve(diagnostics), registry.reporters(reporters), guard=self._guard)
@@ -72,6 +77,7 @@ class Monitor:
         self._stop_on = severity_of(stop_on)
         self._queue: deque[_Pending] = deque()
         self._losses: list[Tensor | float] = []
+        self._val_loss: Tensor | float | None = None
         self._iteration = self._waiting = 0
         self._armed_until = -1
         self._ready = self._due = self._closed = False
@@ -88,8 +94,20 @@ class Monitor:
             with self.subject.clock:
                 self._each("begin", batch, self._iteration)
 
+    def objective(self, loss: Tensor | float | None) -> None:
+        """The loss of a micro-batch, if with its graph: what depends on what can be read from it."""
+        if isinstance(loss, Tensor) and loss.grad_fn is not None:
+            with self.subject.clock:
+                self._each("objective", loss)
+
+    def validation(self, loss: Tensor | float) -> None:
+        """A loss on data that was not trained on; the next snapshot tells it."""
+        with self.subject.clock, self._guard.over("validation loss"):
+            self._val_loss = _number(loss)
+
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""
+        self.objective(loss)
         with self.subject.clock:
             with self._guard.over("loss"):
                 if loss is not None:
@@ -108,14 +126,16 @@ class Monitor:
             self.subject.focus(optimizer)
             self._each("gradients_ready", due=self._due)
 
-    def before_update(self) -> None:
-        if self._due:
-            with self.subject.clock:
+    def before_update(self, optimizer: Optimizer) -> None:
+        with self.subject.clock:
+            self._each("stepping", optimizer)
+            if self._due:
                 self._each("before_update")
 
-    def after_update(self) -> None:
-        if self._due:
-            with self.subject.clock:
+    def after_update(self, optimizer: Optimizer) -> None:
+        with self.subject.clock:
+            self._each("stepped", optimizer)
+            if self._due:
                 self._each("after_update")
 
     @property
@@ -123,12 +143,14 @@ class Monitor:
         """Whether `gradients_ready` was called in this step."""
         return self._ready
 
-    def step_done(self) -> None:
-        """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived."""
+    def step_done(self, **labels: str) -> None:
+        """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived. `labels`
+        say why if it has not: skipped="scaler" or stepped="no".
+        """
         with self.subject.clock:
             self._waiting = 0
             with self._guard.over("readback"):
-                self._queue.append(self._measure())
+                self._queue.append(self._measure(labels))
             if self._due:
                 self._each("disarm")
             self.step += 1
@@ -176,6 +198,7 @@ class Monitor:
             )
         chosen = [probe for probe in probes if probe.provides & wanted]
         for probe in chosen:
+            probe.scaler = self.scaler
             probe.start(self.subject, frozenset(probe.provides & wanted))
         return chosen
 
@@ -194,19 +217,22 @@ class Monitor:
                 with self._guard.over(probe, self._probes):
                     getattr(probe, moment)(*args, **kwargs)
 
-    def _measure(self) -> _Pending:
+    def _measure(self, labels: Mapping[str, str]) -> _Pending:
         measurements = []
         for probe in tuple(self._probes):
             if self._due or probe.always:
                 with self._guard.over(probe, self._probes):
                     measurements.extend(probe.collect())
-        tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
-        numbers = [loss for loss in self._losses if not isinstance(loss, Tensor)]
+        told = {
+            "loss": _mean(self._losses),
+            "loss_scale": self.scaler.scale() if self.scaler is not None else None,
+            "val_loss": self._val_loss,
+        }
+        self._val_loss = None
+        on_device = {name: value for name, value in told.items() if isinstance(value, Tensor)}
         scalars = {**self.subject.scalars(), "iteration": float(self._iteration)}
-        if numbers:
-            scalars["loss"] = sum(numbers) / len(numbers)
-        on_device = {"loss": sum(tensors[1:], tensors[0]) / len(tensors)} if tensors else {}
-        labels = {**self.subject.labels(), "clipped": self._clipped}
+        scalars |= {name: v for name, v in told.items() if v is not None and not isinstance(v, Tensor)}
+        labels = {**self.subject.labels(), "clipped": self._clipped, **labels}
         return _Pending(self.step, self._due, scalars, labels, Readback(measurements, on_device))
 
     def _drain(self, *, wait: bool) -> None:
@@ -241,6 +267,15 @@ def _schedule(given: Any) -> Schedule:
     if given is not None and not isinstance(given, Schedule):
         raise FieldError("schedule", given, "a torchvitals.Schedule, such as Schedule(every=100), or None")
     return given or Schedule()
+
+
+def _mean(losses: list[Tensor | float]) -> Tensor | float | None:
+    """Of numbers where there are any, else of tensors, on their device."""
+    numbers = [loss for loss in losses if not isinstance(loss, Tensor)]
+    tensors = [loss for loss in losses if isinstance(loss, Tensor)]
+    if numbers:
+        return sum(numbers) / len(numbers)
+    return sum(tensors[1:], tensors[0]) / len(tensors) if tensors else None
 
 
 def _number(loss: Tensor | float) -> Tensor | float:

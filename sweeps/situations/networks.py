@@ -45,7 +45,7 @@ def linears(net: nn.Module) -> list[nn.Linear]:
 
 
 class Cnn(nn.Module):
-    """Modules `conv1` to `conv3`, `norm1` to `norm3` if any, and `head`, for images of one channel, 8 by 8."""
+    """Modules `conv1` to `conv3`, `norm1` to `norm3` if any, and `head`, for images of 8 by 8 grey pixels."""
 
     def __init__(self, width: int = 16, classes: int = 10, *, norm: bool = False) -> None:
         super().__init__()

@@ -45,6 +45,8 @@ class Situation:
     source: str
     """where the situation was seen: the row of a published list, a question, or "own" """
     summary: str
+    family: str
+    """the file it stands in, such as "wiring" """
     build: Build
     truth: Truth | None = None
     """None for a healthy control, of which nothing above INFO may be said"""
@@ -103,7 +105,7 @@ class Register:
         """Register the decorated function of a seed, whose docstring is the summary, as a healthy control."""
 
         def register(build: Callable[[int], Training]) -> Callable[[int], Training]:
-            self._add(name, source, lambda _level, seed: build(seed), summary=build.__doc__)
+            self._add(name, source, lambda _level, seed: build(seed), described=build)
             return build
 
         return register
@@ -114,18 +116,26 @@ class Register:
         source: str,
         build: Build,
         *,
-        summary: str | None = None,
+        described: Callable[..., Training] | None = None,
         truth: Truth | None = None,
         levels: tuple[Level, ...] = (),
         certain: str = "",
     ) -> None:
         if name in self._found:
             raise ValueError(f"Two situations are called {name!r}.")
-        text = " ".join((summary or build.__doc__ or "").split())
-        if not text:
+        described = described or build
+        summary = " ".join((described.__doc__ or "").split())
+        if not summary:
             raise ValueError(f"The situation {name!r} has no docstring that says what it is.")
         self._found[name] = Situation(
-            name=name, source=source, summary=text, build=build, truth=truth, levels=levels, certain=certain
+            name=name,
+            source=source,
+            summary=summary,
+            family=described.__module__.rpartition(".")[2],
+            build=build,
+            truth=truth,
+            levels=levels,
+            certain=certain,
         )
 
 

@@ -49,7 +49,7 @@ class Eyes(Protocol):
         documentation.
         """
 
-    def step(self, loss: Tensor | float | None) -> None:
+    def step(self, loss: Tensor | float | None = None) -> None:
         """An iteration is over."""
 
     def validation(self, loss: float) -> None:
@@ -69,7 +69,7 @@ class Many:
         for eyes in self._eyes:
             eyes.gradients_ready()
 
-    def step(self, loss: Tensor | float | None) -> None:
+    def step(self, loss: Tensor | float | None = None) -> None:
         for eyes in self._eyes:
             eyes.step(loss)
 

@@ -92,6 +92,7 @@ class VitalsCallback(Callback):
             schedule=self._schedule,
             strict=self._strict,
             stop_on=self._stop_on,
+            scaler=getattr(trainer.precision_plugin, "scaler", None),
         )
         self._stepped = False
         # Lightning runs forward and backward inside of `optimizer.step`: the pre-hook fires before both.
@@ -104,6 +105,8 @@ class VitalsCallback(Callback):
             self._monitor.begin(batch)
 
     def on_before_backward(self, trainer: Any, pl_module: nn.Module, loss: Tensor) -> None:
+        if self._monitor is not None:
+            self._monitor.objective(loss)
         # Lightning has divided it by the number of micro-batches already.
         self._loss = loss.detach() * trainer.accumulate_grad_batches
 
@@ -118,13 +121,21 @@ class VitalsCallback(Callback):
         if self._monitor is None:
             return
         self._monitor.micro_step(self._loss)
-        if self._stepped:
+        scaler = self._monitor.scaler
+        updated = scaler is not None and scaler.updated()
+        if self._stepped or updated:
+            labels = {} if self._stepped else {"skipped": "scaler"}
             self._stepped = False
-            self._monitor.step_done()
+            self._monitor.step_done(**labels)
             if (reason := self._monitor.stop_reason) is not None and not trainer.should_stop:
                 trainer.should_stop = True
                 if trainer.is_global_zero:
                     print(f"torchvitals: stopped as asked by stop_on: {reason}", file=sys.stderr)
+
+    def on_validation_end(self, trainer: Any, pl_module: nn.Module) -> None:
+        loss = trainer.callback_metrics.get("val_loss")
+        if self._monitor is not None and loss is not None and not trainer.sanity_checking:
+            self._monitor.validation(loss)
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         self._close()
@@ -135,14 +146,14 @@ class VitalsCallback(Callback):
     def teardown(self, trainer: Any, pl_module: nn.Module, stage: str) -> None:
         self._close()
 
-    def _before_update(self, *_: Any) -> None:
+    def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
         if self._monitor is not None:
-            self._monitor.before_update()
+            self._monitor.before_update(optimizer)
 
-    def _after_update(self, *_: Any) -> None:
+    def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
         self._stepped = True
         if self._monitor is not None:
-            self._monitor.after_update()
+            self._monitor.after_update(optimizer)
 
     def _close(self) -> None:
         for handle in self._handles:

@@ -12,6 +12,7 @@ from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.summary import Coverage, Summary, Verdict
 from torchvitals.monitor import Monitor
+from torchvitals.probes.neverstepped import NeverStepped
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.text import render
 from torchvitals.schedule import Schedule
@@ -22,7 +23,7 @@ class Vitals:
 
     def __init__(self, monitor: Monitor, optimizers: tuple[Optimizer, ...]) -> None:
         self._monitor = monitor
-        self._has_optimizer = bool(optimizers)
+        self._never_stepped = NeverStepped(p for _, p in monitor.subject.parameters) if optimizers else None
         self._stepped = False
         self._handles = [o.register_step_pre_hook(self._before_update) for o in optimizers]
         self._handles += [o.register_step_post_hook(self._after_update) for o in optimizers]
@@ -30,18 +31,24 @@ class Vitals:
     def step(self, loss: Tensor | float | None = None) -> None:
         """Tell that an iteration is over: once per iteration, after the optimizer.
 
-        An iteration in which no optimizer stepped is a micro-batch of the step to come. Raises
-        `TrainingStopped` where `stop_on` was given and is reached.
+        An iteration in which no optimizer stepped is a micro-batch of the step to come, unless the scaler
+        skipped its step, or no step ever comes while gradients are thrown away. Raises `TrainingStopped`
+        where `stop_on` was given and is reached.
         """
         self._monitor.micro_step(loss)
-        if self._has_optimizer and not self._stepped:
+        labels = self._why_no_step()
+        if labels is None:
             return
         if not self._monitor.gradients_seen:
             self._monitor.gradients_ready(clipped="unknown")
         self._stepped = False
-        self._monitor.step_done()
+        self._monitor.step_done(**labels)
         if (reason := self._monitor.stop_reason) is not None:
             raise TrainingStopped(f"Stopped as asked by stop_on: {reason}")
+
+    def validation(self, loss: Tensor | float) -> None:
+        """Tell the loss on data that the model is not trained on, whenever there is one."""
+        self._monitor.validation(loss)
 
     def gradients_ready(self) -> None:
         """Let the gradients be read now, before they are clipped; without this call they are read in the
@@ -53,6 +60,8 @@ class Vitals:
         """Stop watching; calling it again does nothing."""
         for handle in self._handles:
             handle.remove()
+        if self._never_stepped is not None:
+            self._never_stepped.close()
         self._monitor.close()
 
     def report(self) -> str:
@@ -90,11 +99,23 @@ class Vitals:
     def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._monitor.gradients_seen or self._stepped:
             self._monitor.gradients_ready(optimizer, clipped="unknown")
-        self._monitor.before_update()
+        self._monitor.before_update(optimizer)
 
-    def _after_update(self, *_: Any) -> None:
+    def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
         self._stepped = True
-        self._monitor.after_update()
+        if self._never_stepped is not None:
+            self._never_stepped.stepped()
+        self._monitor.after_update(optimizer)
+
+    def _why_no_step(self) -> dict[str, str] | None:
+        """Labels of the step that has just ended, or None if the iteration was a micro-batch."""
+        scaler = self._monitor.scaler
+        updated = scaler is not None and scaler.updated()
+        if self._stepped or self._never_stepped is None:
+            return {}
+        if updated:
+            return {"skipped": "scaler"}
+        return {"stepped": "no"} if self._never_stepped.certain else None
 
 
 def watch(
@@ -106,13 +127,15 @@ def watch(
     schedule: Schedule | None = None,
     strict: bool = False,
     stop_on: Severity | str | None = None,
+    scaler: Any = None,
 ) -> Vitals:
     """Watch the training of a model from inside; use it as a context manager, or call `close` at the end.
 
     `diagnostics` are names or built diagnostics, all that are installed when None. `reporters` are told while
     the training runs; None means the console. With `strict` a mistake in a diagnostic, probe or reporter
     raises instead of being reported as TV001. With `stop_on` an incident of that severity ends the training
-    by `TrainingStopped`.
+    by `TrainingStopped`. With the `scaler` of a training in float16 (a `torch.amp.GradScaler`) its scale is
+    recorded, and steps that it skips are known as such.
 
     Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not
     installed and `FieldError` for any other value that cannot be.
@@ -127,5 +150,6 @@ def watch(
         schedule=schedule,
         strict=strict,
         stop_on=stop_on,
+        scaler=scaler,
     )
     return Vitals(monitor, optimizers)

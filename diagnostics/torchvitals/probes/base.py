@@ -3,16 +3,22 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from torch import Tensor
+from torch.optim import Optimizer
+
 from torchvitals.probes.measurement import Measurement
+from torchvitals.probes.scaler import Scaler
 from torchvitals.probes.subject import Subject
 
 
 class Probe:
     """Measures kinds of tables. The engine calls these moments, in this order, at every step:
 
-        arm (due steps only) -> [begin -> forward and backward of the user] per micro-batch
+        arm (due steps only) -> [begin -> forward and backward of the user -> objective] per micro-batch
         -> gradients_ready -> before_update -> [optimizer] -> after_update
         -> collect -> disarm (due steps only)
+
+    and around every optimizer's own step, whichever of them it is, stepping and stepped.
 
     Nothing here may change the training, draw random numbers, or wait for a device.
     """
@@ -22,6 +28,9 @@ class Probe:
     """kinds of tables that it can measure"""
     always: ClassVar[bool] = False
     """takes part in every step, cheaply, and not only in due ones"""
+
+    scaler: Scaler | None = None
+    """what multiplies the loss before the backward pass, if the engine was told of one"""
 
     def start(self, subject: Subject, wanted: frozenset[str]) -> None:
         """Training is about to begin; measure only the `wanted` kinds."""
@@ -33,6 +42,15 @@ class Probe:
 
     def begin(self, batch: Any, index: int) -> None:
         """Iteration `index` begins with that batch, where the adapter knows it."""
+
+    def objective(self, loss: Tensor) -> None:
+        """The loss of a micro-batch, with its graph: before or after the backward pass."""
+
+    def stepping(self, optimizer: Optimizer) -> None:
+        """That optimizer begins its step; in a framework that hands it a closure, before the forward pass."""
+
+    def stepped(self, optimizer: Optimizer) -> None:
+        """That optimizer has consumed its gradients."""
 
     def gradients_ready(self, *, due: bool) -> None:
         """Gradients are what the optimizer will consume."""

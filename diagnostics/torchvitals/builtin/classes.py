@@ -1,0 +1,127 @@
+"""Which classes are among the targets of each batch, and what that says about the order of the data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from torchvitals.builtin.wiring import column
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.window import Window
+
+DENSE = 1.5
+"""Targets per sample from which a target is not one sample's class but one of its pixels' or words'."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes among the targets of one loss function, at all looks that saw it."""
+
+    site: str
+    steps: tuple[int, ...]
+    present: np.ndarray
+    """bool, shape (looks, classes)"""
+    samples: float
+    """median number of targets of a batch"""
+
+    @classmethod
+    def of(cls, window: Window) -> "list[Classes]":
+        """One for each loss function that tells classes apart, one target a sample."""
+        looks = [s for s in window.looks("loss") if "present" in s["loss"].units]
+        names = dict.fromkeys(name for look in looks for name in look["loss"].names)
+        found = (_gather(looks, name, _parts(window.snapshots)) for name in names)
+        return [classes for classes in found if classes is not None]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def since(self) -> int:
+        return self.steps[0]
+
+    @property
+    def presence(self) -> np.ndarray:
+        """Share of looks that hold each class that was ever seen; in (0, 1]."""
+        share = self.present.mean(0)
+        return share[share > 0]
+
+    @property
+    def known(self) -> int:
+        """Classes seen so far."""
+        return len(self.presence)
+
+    @property
+    def typical(self) -> float:
+        """Median number of classes of a batch."""
+        return float(np.median(self.present.sum(1)))
+
+    @property
+    def expected(self) -> float:
+        """Number of classes of a batch in a random order, if all are equally common."""
+        return float(self.known * (1 - (1 - 1 / self.known) ** self.samples))
+
+    @property
+    def mass(self) -> float:
+        """Sum over classes of the share that its presence implies in a random order, which is about 1."""
+        seldom = np.minimum(self.presence, 1 - 0.5 / len(self))
+        return float((1 - (1 - seldom) ** (1 / self.samples)).sum())
+
+    @property
+    def memory(self) -> float:
+        """Classes that a batch shares with the one after it, over what chance gives; 0 where none follows."""
+        pairs = self._neighbours
+        if not pairs:
+            return 0.0
+        rows = sorted({row for pair in pairs for row in pair})
+        chance = float((self.present[rows].mean(0) ** 2).sum())
+        shared = float(np.mean([(self.present[a] & self.present[b]).sum() for a, b in pairs]))
+        return shared / chance if chance else 0.0
+
+    @property
+    def staged(self) -> bool:
+        """Whether most batches that follow one another hold the same classes, and more than one."""
+        same = [np.array_equal(self.present[a], self.present[b]) for a, b in self._neighbours]
+        return bool(same) and float(np.mean(same)) > 0.5 and self.typical > 1
+
+    @property
+    def _neighbours(self) -> list[tuple[int, int]]:
+        return [(i, i + 1) for i, (a, b) in enumerate(pairwise(self.steps)) if b - a == 1]
+
+
+def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | None:
+    """None where it tells no classes apart, or a sample has many targets, or nobody knows how many."""
+    steps, bits, counts = [], [], []
+    for look in looks:
+        row = look["loss"].names.index(name) if name in look["loss"].names else -1
+        samples = _samples(look)
+        if row < 0 or not samples or not look["loss"].units["present"][row].any():
+            continue
+        count = column(look, "loss", "count")[name]
+        if count > DENSE * samples * parts:
+            return None
+        steps.append(look.step)
+        bits.append(look["loss"].units["present"][row])
+        counts.append(count)
+    if not steps or len({len(b) for b in bits}) > 1 or len(bits[0]) < 2:
+        return None
+    return Classes(name, tuple(steps), np.array(bits), float(np.median(counts)))
+
+
+def _samples(look: Snapshot) -> float:
+    """Samples of one micro-batch: entries over those of a sample, which the degrees of freedom leave out."""
+    for kind in ("features", "activation"):
+        count, freedom = column(look, kind, "count"), column(look, kind, "freedom")
+        found = [count[name] / (count[name] - f) for name, f in freedom.items() if count[name] > f]
+        if found:
+            return found[0]
+    return 0.0
+
+
+def _parts(snapshots: Sequence[Snapshot]) -> float:
+    """Micro-batches of a step."""
+    told = [(s.step, s.scalars["iteration"]) for s in snapshots if "iteration" in s.scalars]
+    if len(told) < 2:
+        return 1.0
+    (first, before), (last, now) = told[0], told[-1]
+    return max(1.0, (now - before) / (last - first))

@@ -1,0 +1,60 @@
+"""How large the outputs of the sites are, and how much they differ from sample to sample, over the depth."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from torchvitals.builtin.profile import RECURRENT
+from torchvitals.core.tables import Table
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sites in execution order, with the mean squares of their outputs; none of them is 0 or infinite."""
+
+    sites: tuple[str, ...]
+    ops: tuple[str, ...]
+    square: np.ndarray
+    """mean squares over the entries, shape (sites,)"""
+    variance: np.ndarray
+    """variances over the samples of a batch, shape (sites,); 0 where all samples gave the same"""
+
+    @classmethod
+    def of(cls, activation: Table) -> "Scale":
+        """Of the sites behind the last normalisation, which makes any scale before it forgotten.
+
+        Sites that gave nothing but zeros are left out: branches that start at zero, layers that died. A site
+        that is called several times counts by its first call.
+        """
+        norms = [i for i, op in enumerate(activation["op"]) if "Norm" in str(op)]
+        rows = np.arange(norms[-1] if norms else 0, len(activation))
+        names = np.array(activation.names, dtype=object)[rows]
+        square = activation.rms[rows] ** 2
+        variance = activation["spread"][rows] / np.maximum(activation["freedom"][rows], 1)
+        known = (activation["nonfinite"][rows] == 0) & (activation["freedom"][rows] > 0)
+        keep = (
+            known & (square > 0) & np.isfinite(square) & np.array(["#" not in name for name in names], bool)
+        )
+        ops = tuple(map(str, activation["op"][rows][keep]))
+        return cls(tuple(names[keep]), ops, square[keep], variance[keep])
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+
+def r_squared(decades: np.ndarray) -> float:
+    """Of a straight line through them: near 1 where every site takes its share, in [0, 1]."""
+    if len(decades) < 3 or np.ptp(decades) == 0:
+        return 0.0
+    return float(np.corrcoef(np.arange(len(decades)), decades)[0, 1] ** 2)
+
+
+def loops(activation: Table) -> bool:
+    """Whether a module is called again and again in a forward pass, as the cell of a recurrent net is."""
+    calls = Counter(
+        name.partition("#")[0]
+        for name, op in zip(activation.names, activation["op"], strict=True)
+        if not str(op).islower()  # functions are written small, modules are not
+    )
+    return max(calls.values(), default=0) >= RECURRENT

@@ -1,0 +1,138 @@
+"""TV103: finds nets in which all samples come to look alike before they reach the last layer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from torchvitals.builtin.profile import ACTIVATIONS, adaptive
+from torchvitals.builtin.progress import stands_still
+from torchvitals.builtin.scale import Scale
+from torchvitals.core.finding import Finding, Remedy, Severity
+from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.window import Window
+
+SCALE = Remedy(
+    "Use the initialisation that keeps the variance: He for ReLU and its kin.", ("init=he_normal",)
+)
+SWAP = Remedy(
+    "Use an activation with slope 1, and its initialisation.", ("activation=relu", "init=he_normal")
+)
+REMEDIES = (
+    Remedy("Normalise between layers.", ("model.norm=batch",)),
+    Remedy("Give the signal a way around the layers.", ("model.residual=true",)),
+)
+
+BY_ACTIVATION = 0.6
+"""Part of the fall inside bounded activations from which they are its cause."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalCollapse(Diagnostic):
+    """Hidden layers behind which the samples of a batch can hardly be told apart.
+
+    What it measures: the variance over the samples of a batch at the last hidden site, relative to that at
+    the first site (or at the last normalisation); and relative to the mean square at the site itself, which
+    is 1 minus the mean cosine between samples. The very last site has to have collapsed too, by at least as
+    much of the way: a residual sum that leads around the last hidden site keeps the samples apart.
+
+    Why it matters: what the last layer sees is a constant, so that it learns the frequencies of the classes
+    and nothing else, and what tells samples apart drowns in rounding.
+
+    When it is wrong: sigmoid nets of three layers are born with a mean cosine above 0.99, and learn. So a
+    cosine is told only above 0.9999 and while the loss stands still. A fall of the variance by `decades` ends
+    learning under plain SGD; Adam and its kin dig out nets of up to `rescaled` decades, for which it is a
+    note until the loss stands still. A site of zeros is a branch that starts at zero or a layer that died,
+    and no matter of this.
+
+    What to try: an initialisation that fits the activation, normalisation, residual connections.
+
+    Source: Schoenholz et al. 2017 (arXiv:1611.01232).
+    """
+
+    code: ClassVar[str] = "TV103"
+    name: ClassVar[str] = "signal-collapse"
+    needs: ClassVar[frozenset[str]] = frozenset({"activation"})
+    ranges: ClassVar = {"decades": (0.1, 300), "rescaled": (0.1, 300), "alike": (0, 1), "looks": (1, 64)}
+
+    decades: float = 6.0
+    """powers of ten of the variance over samples that are critical; from 0.1; measured: SGD learned nothing
+    at 5.7
+    """
+    rescaled: float = 12.0
+    """the same under Adam and its kin; from 0.1; measured: they learned little at 12 and nothing at 15"""
+    alike: float = 1e-4
+    """variance over samples per mean square below which samples are alike; in [0, 1]; born sigmoid nets of
+    three layers, which learn, have 1e-3
+    """
+    looks: int = 3
+    """looks in a row that must agree that samples are alike; 1 to 64"""
+
+    def diagnose(self, window: Window) -> Iterator[Finding]:
+        looks = window.finite.looks("activation")
+        if not looks:
+            return
+        still = stands_still(looks)
+        fallen = [_fall(s) for s in looks]
+        past = [x for x in (fallen[0], fallen[-1]) if x is not None and x > min(self.decades, self.rescaled)]
+        if len(past) == 2:  # from the start until now
+            limit = self.rescaled if adaptive(looks[0]) and not still else self.decades
+            severity = Severity.CRITICAL if past[0] > limit else Severity.INFO
+            yield self._finding(severity, looks[0], still=still)
+        elif still and len(looks) >= self.looks and all(self._alike(s) for s in looks[-self.looks :]):
+            first = len(looks) - 1
+            while first and self._alike(looks[first - 1]):
+                first -= 1
+            yield self._finding(Severity.WARNING, looks[first], still=still)
+
+    def _alike(self, look: Snapshot) -> bool:
+        scale = _judged(look)
+        return scale is not None and 0 < scale.variance[-2] < self.alike * scale.square[-2]
+
+    def _finding(self, severity: Severity, look: Snapshot, *, still: bool) -> Finding:
+        scale = Scale.of(look["activation"])
+        last, drops = scale.sites[-2], -np.diff(np.log10(np.maximum(scale.variance[:-1], 1e-300)))
+        steepest = scale.sites[1 + int(np.argmax(drops))]
+        inside = drops[[op in ACTIVATIONS for op in scale.ops[1:-1]]].sum()
+        by_activation = inside > BY_ACTIVATION * drops.sum()
+        fall = _fall(look) or 0.0
+        share = float(scale.variance[-2] / scale.square[-2])
+        what = (
+            f"their variance has fallen by 10^{fall:.1f} since {scale.sites[0]}"
+            if fall > self.decades
+            else f"their mean cosine is 1 - {share:.0e}, and the loss stands still"
+        )
+        return self.finding(
+            severity,
+            where=tuple(dict.fromkeys((steepest, last))),
+            since=look.step,
+            message=f"At {last} all samples look alike: {what}.",
+            cause="activation slope" if by_activation else "initialisation scale",
+            evidence={
+                "decades_lost": fall,
+                "variance_share": share,
+                "steepest_site": steepest,
+                "loss_stands_still": str(still).lower(),
+            },
+            remedies=(SWAP if by_activation else SCALE, *REMEDIES),
+        )
+
+
+def _judged(look: Snapshot) -> Scale | None:
+    """The look's sites where there are a first, a last hidden and a last one, of which the first knows its
+    samples apart and the last does not start at zero.
+    """
+    scale = Scale.of(look["activation"])
+    return scale if len(scale) >= 3 and scale.variance[0] > 0 and scale.variance[-1] > 0 else None
+
+
+def _fall(look: Snapshot) -> float | None:
+    """Decades by which the variance over samples falls from the first site to the last hidden one, or to the
+    last one where it fell less; None where it cannot be known.
+    """
+    scale = _judged(look)
+    if scale is None or scale.variance[-2] <= 0:
+        return None
+    return float(np.log10(scale.variance[0] / max(scale.variance[-1], scale.variance[-2])))

@@ -1,0 +1,57 @@
+"""What does not go together with a loss function of yes or no."""
+
+from torchvitals.builtin.calls import CLASSES, Call
+from torchvitals.builtin.mismatch import PROBABLE, Mismatch
+from torchvitals.core.finding import Remedy
+
+
+def squashed_twice(call: Call) -> Mismatch | None:
+    """A second sigmoid leaves (0.5, 0.73)."""
+    with_logits = call.op == "binary_cross_entropy_with_logits"
+    twice = call.after == "sigmoid+sigmoid" or (with_logits and call.after in PROBABLE)
+    if call.op in CLASSES or not twice:
+        return None
+    first = "softmax" if call.after == "softmax" else "sigmoid"
+    return Mismatch(
+        cause=f"{first} before the sigmoid",
+        message=f"{call.op} judges a sigmoid of what a {first} made, which stays between 0.5 and 0.73.",
+        remedy=Remedy("Keep one sigmoid: give binary_cross_entropy_with_logits the logits."),
+    )
+
+
+def not_probabilities(call: Call) -> Mismatch | None:
+    """binary_cross_entropy takes logarithms: of 0 they are not finite, of negative numbers not defined."""
+    if call.op != "binary_cross_entropy" or call.after not in ("relu", "tanh"):
+        return None
+    return Mismatch(
+        cause=f"{call.after} before binary_cross_entropy",
+        message=f"binary_cross_entropy takes probabilities and is given what a {call.after} made.",
+        remedy=Remedy("Use binary_cross_entropy_with_logits on the bare output of the last layer."),
+    )
+
+
+def exclusive_classes(call: Call) -> Mismatch | None:
+    """A softmax says "one of these", a yes-or-no loss for each class says "any of these"."""
+    both = call.op == "binary_cross_entropy" and call.after == "softmax" and call.classes > 2
+    if not both or call.axis == 0 or not call.binary_target:
+        return None
+    return Mismatch(
+        cause="softmax before binary_cross_entropy",
+        message=f"binary_cross_entropy judges each of {call.classes:.0f} classes of a softmax by itself.",
+        remedy=Remedy("Use cross_entropy on the logits."),
+        certain=False,
+    )
+
+
+def no_answers(call: Call) -> Mismatch | None:
+    """Yes is 1 and no is 0; beyond, the loss has no lower end."""
+    outside = call.target_low < -1e-3 or call.target_high > 1 + 1e-3
+    if call.op != "binary_cross_entropy_with_logits" or not outside:
+        return None
+    return Mismatch(
+        cause="targets outside 0 to 1",
+        message=f"{call.op} has targets from {call.target_low:.3g} to {call.target_high:.3g}; "
+        "outside of 0 to 1 the loss falls for ever.",
+        remedy=Remedy("Encode the labels as 0 and 1."),
+        evidence={"target_low": call.target_low, "target_high": call.target_high},
+    )

@@ -1,0 +1,1 @@
+"""Diagnostics as classifiers: who finds the faults, who accuses the healthy, and who names the cause."""

@@ -1,0 +1,59 @@
+"""`python -m sweeps.scorecard`: judge the diagnostics, ours and those of others, on the same trainings."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import track
+
+from sweeps.scorecard.figures import Row
+from sweeps.scorecard.pages import page, tables
+from sweeps.scorecard.peers import PEERS
+from sweeps.scorecard.plan import cases
+from sweeps.scorecard.summary import summarised
+from sweeps.scorecard.trial import Case, try_case
+
+ROWS = Path("runs/scorecard/rows.json")
+"""Every judgement on every run, for whoever wants to look at one."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try all cases, print the tables, and write `scorecard.json` and `docs/scorecard.md`."""
+    asked = _parser().parse_args(arguments)
+    begun = time.monotonic()
+    rows = tried(list(cases(quick=asked.quick)), jobs=asked.jobs)
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    ROWS.write_text(json.dumps(rows, indent=1))
+    card = summarised(rows, quick=asked.quick, seconds=time.monotonic() - begun)
+    console = Console(width=None if Console().is_terminal else 120)
+    for table in tables(card):
+        console.print(table)
+    # A quick look must not overwrite what the README links to.
+    folder = ROWS.parent if asked.quick else Path()
+    (folder / "scorecard.json").write_text(json.dumps(card, indent=1) + "\n")
+    (folder / "docs").mkdir(exist_ok=True)
+    (folder / "docs" / "scorecard.md").write_text(page(card))
+    where = folder / "scorecard.json"
+    console.print(f"{len(rows)} judgements in {card['seconds'] / 60:.1f} minutes; written to {where}.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sweeps.scorecard", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="every fourth situation, once: under 3 minutes")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    return parser
+
+
+def tried(cases: list[Case], *, jobs: int) -> list[Row]:
+    """All rows of all cases, in their order."""
+    found: Any = Parallel(n_jobs=jobs, return_as="generator")(delayed(try_case)(c, PEERS) for c in cases)
+    return [row for rows in track(found, "Trying", len(cases), console=Console(stderr=True)) for row in rows]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

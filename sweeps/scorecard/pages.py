@@ -1,0 +1,123 @@
+"""The scorecard as people read it: on the console, and as a page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from sweeps.scorecard.summary import CHANGES
+
+TEMPLATE = Path(__file__).with_name("page.md")
+FIGURES = (
+    ("recall", "recall"),
+    ("false_alarm_rate", "false alarms"),
+    ("cause_top1", "root cause"),
+    ("module_top1", "module"),
+    ("alert_precision", "alert precision"),
+    ("median_latency_steps", "latency"),
+)
+
+
+def tables(card: dict[str, Any]) -> Iterator[Table]:
+    """What the command prints."""
+    for split in ("test", "tune"):
+        yield _table(f"Judges on the {split} split", *_judges(card, split))
+    yield _table("Targets, test split", *_targets(card))
+    if card["misses"]:
+        yield _table("Where torchvitals was wrong, test split", *_misses(card))
+
+
+def page(card: dict[str, Any]) -> str:
+    """docs/scorecard.md, whole."""
+    test = next(s for s in card["scores"] if s["split"] == "test")
+    return TEMPLATE.read_text().format(
+        quick=" (quick subset)" if card["quick"] else "",
+        minutes=f"{card['seconds'] / 60:.0f}",
+        torch=card["torch"],
+        n_faults=test["n_faults"],
+        n_controls=test["n_controls"],
+        test=_markdown(*_judges(card, "test")),
+        betrayed=_number(test["median_betrayal_steps"]),
+        targets=_markdown(*_targets(card)),
+        tune=_markdown(*_judges(card, "tune")),
+        misses=_markdown(*_misses(card)) if card["misses"] else "Nowhere.",
+        diagnostics=_markdown(*_diagnostics(card)),
+        ablation=_markdown(*_ablation(card)),
+    )
+
+
+Grid = tuple[list[str], list[list[str]]]
+
+
+def _judges(card: dict[str, Any], split: str) -> Grid:
+    head = ["judge", *(title for _, title in FIGURES), "broke"]
+    rows = []
+    for s in card["scores"]:
+        if s["split"] == split:
+            cells = [_cell(s, key) for key, _ in FIGURES]
+            rows.append([s["judge"], *cells, str(s["errors"]) if s["errors"] else ""])
+    return head, rows
+
+
+def _cell(score: dict[str, Any], key: str) -> str:
+    spread = score["intervals"].get(key, {}).get("bootstrap")
+    return _number(score[key]) + (f" [{spread[0]:.2f}, {spread[1]:.2f}]" if spread else "")
+
+
+def _targets(card: dict[str, Any]) -> Grid:
+    rows = [
+        [t["what"], t["wanted"], _number(t["got"]), "met" if t["met"] else "missed"] for t in card["targets"]
+    ]
+    return ["target", "wanted", "got", ""], rows
+
+
+def _misses(card: dict[str, Any]) -> Grid:
+    rows = [
+        [
+            f"{m['name']} {m['level']} #{m['seed']}".replace("  ", " "),
+            m["what"],
+            " ".join(m["truth"]),
+            "; ".join(m["said"]),
+            ", ".join(m["where"][:1]),
+        ]
+        for m in card["misses"]
+    ]
+    return ["run", "what", "truth", "alerts", "where"], rows
+
+
+def _diagnostics(card: dict[str, Any]) -> Grid:
+    rows = [
+        [d["code"], str(d["alerts"]), _number(d["precision"]), str(d["admitted"]), _number(d["recall"])]
+        for d in card["diagnostics"]
+    ]
+    return ["code", "alerts", "precision", "admitted", "recall"], rows
+
+
+def _ablation(card: dict[str, Any]) -> Grid:
+    rows = [[a["code"], *(_signed(a[name]) for name in CHANGES)] for a in card["ablation"]]
+    return ["without", "recall", "false alarms", "root cause", "module", "alert precision"], rows
+
+
+def _table(title: str, head: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title)
+    for column in head:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value == int(value) and abs(value) > 1 else f"{value:.2f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None or abs(value) < 5e-4 else f"{value:+.3f}"

@@ -1,0 +1,127 @@
+"""One training before all judges, each marked against the truth."""
+
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from sweeps.scorecard.betrayal import betrayal
+from sweeps.scorecard.figures import Row
+from sweeps.scorecard.ours import NAME, OURS, Ours
+from sweeps.scorecard.outcome import Alert, Judge, Outcome, Watching
+from sweeps.situations.catalogue import situations
+from sweeps.situations.situation import Level, Situation, Truth
+from sweeps.situations.training import Eyes, Training, run
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training to be judged: a fault at a level, its clean twin (no level), or a healthy control."""
+
+    name: str
+    level: Level | None
+    seed: int
+
+    @property
+    def situation(self) -> Situation:
+        return situations()[self.name]
+
+    @property
+    def sort(self) -> str:
+        if self.situation.healthy:
+            return "control"
+        return "twin" if self.level is None else "fault"
+
+
+def try_case(case: Case, peers: Sequence[Judge]) -> list[Row]:
+    """Train the case once for all judges that can share a training, and once for each that cannot.
+
+    One row for each judge, and one for ours without each diagnostic that found anything.
+    """
+    torch.set_num_threads(1)
+    shown = _betrayed(case) if case.sort == "fault" else None
+    shared = [judge for judge in peers if not judge.alone]
+    groups = [[OURS], shared, *([judge] for judge in peers if judge.alone)]
+    return [row | {"betrayed": shown} for group in groups if group for row in _judged(case, group)]
+
+
+def _judged(case: Case, judges: Sequence[Judge]) -> Iterator[Row]:
+    eyes: list[Watching] = []
+    error = ""
+    try:
+        run(case.situation.build(case.level, case.seed), [_opening(judge, eyes) for judge in judges])
+    except Exception as raised:  # a judge that breaks the training has said nothing
+        error = f"{type(raised).__name__}: {raised}"
+    if error or len(eyes) < len(judges):
+        if OURS in judges:
+            raise RuntimeError(f"torchvitals failed on {case}: {error}")
+        yield from (_row(case, judge.name, Outcome(error=error)) for judge in judges)
+        return
+    for judge, watching in zip(judges, eyes, strict=True):
+        outcome = watching.outcome()
+        yield _row(case, judge.name, outcome)
+        if isinstance(watching, Ours) and outcome.alerts:
+            for code, less in watching.ablated():
+                yield _row(case, f"{NAME} without {code}", less)
+
+
+def _opening(judge: Judge, eyes: list[Watching]) -> Callable[[Training], AbstractContextManager[Eyes]]:
+    @contextmanager
+    def opened(training: Training) -> Iterator[Eyes]:
+        with judge.open(training) as watching:
+            eyes.append(watching)
+            yield watching
+
+    return opened
+
+
+def _betrayed(case: Case) -> int | None:
+    """Step at which the loss alone betrays the fault."""
+    truth = case.situation.truth
+    faulty, clean = (run(case.situation.build(level, case.seed)).losses for level in (case.level, None))
+    return betrayal(faulty, clean, since=truth.onset[0] if truth else 0)
+
+
+def _row(case: Case, judge: str, outcome: Outcome) -> Row:
+    situation = case.situation
+    truth = situation.truth if case.sort == "fault" else None
+    return {
+        "judge": judge,
+        "name": case.name,
+        "level": str(case.level or ""),
+        "seed": case.seed,
+        "sort": case.sort,
+        "split": situation.split,
+        "family": situation.family,
+        "truth": sorted(truth.codes) if truth else [],
+        "alarm": bool(outcome.alerts),
+        "alerts": len(outcome.alerts),
+        "right_alerts": sum(_names(alert, truth) for alert in outcome.alerts),
+        "cause": outcome.root is not None and _names(outcome.root, truth),
+        "module": _places(outcome.root, truth) if truth and truth.where else None,
+        "latency": outcome.alerts[0].step - truth.onset[0] if truth and outcome.alerts else None,
+        "said": [alert.rule for alert in outcome.alerts],
+        "root": outcome.root.rule if outcome.root else "",
+        "where": list(outcome.root.where[:3]) if outcome.root else [],
+        "error": outcome.error,
+    }
+
+
+def _names(alert: Alert, truth: Truth | None) -> bool:
+    """Whether an alert names the root cause: one of its codes, in words that fit. Healthy runs have none."""
+    if truth is None or not truth.codes.intersection(alert.codes):
+        return False
+    return not truth.causes or any(word.lower() in alert.cause.lower() for word in truth.causes)
+
+
+def _places(root: Alert | None, truth: Truth) -> bool:
+    """Whether the first place that is named is to blame: the module itself, one inside of it, or a parameter
+    of it.
+    """
+    if root is None or not root.where:
+        return False
+    parts = root.where[0].partition("#")[0].split(".")
+    above = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(fnmatch.fnmatchcase(path, pattern) for path in above for pattern in truth.where)

@@ -1,0 +1,65 @@
+"""What the tests of probes share: a diagnostic that needs any kinds, and a reporter that keeps snapshots."""
+
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+import torchvitals
+from torchvitals import Diagnostic, Schedule
+
+EVERY_STEP = Schedule(dense=0, every=1)
+
+
+class Keep:
+    """A reporter that keeps every snapshot."""
+
+    def __init__(self):
+        self.snapshots = []
+
+    def on_snapshot(self, snapshot):
+        self.snapshots.append(snapshot)
+
+    def on_incident(self, incident):
+        pass
+
+    def on_close(self, summary):
+        pass
+
+
+def needing(*kinds):
+    """A diagnostic that finds nothing, so that these kinds are measured."""
+
+    class Needy(Diagnostic):
+        code, name, needs = "XX9", "needy", frozenset(kinds)
+
+        def diagnose(self, window):
+            return iter(())
+
+    return Needy()
+
+
+@contextmanager
+def watched(model, optimizers, *kinds, **options):
+    """The watch with `snapshots`, filled while it runs."""
+    keep = Keep()
+    options = {"schedule": EVERY_STEP, "strict": True, **options}
+    vitals = torchvitals.watch(model, optimizers, diagnostics=[needing(*kinds)], reporters=[keep], **options)
+    vitals.snapshots = keep.snapshots  # type: ignore[attr-defined]
+    with vitals:
+        yield vitals
+
+
+def row(table, name):
+    """One row of a table as a dictionary."""
+    place = table.index(name)
+    return {key: column[place] for key, column in table.columns.items()}
+
+
+def mlp():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def sgd(model, lr=0.01):
+    return torch.optim.SGD(model.parameters(), lr=lr)
