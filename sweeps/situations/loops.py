@@ -25,7 +25,9 @@ def clipped_untold(limit: float) -> Iterate:
 
 
 def accumulated(micro: int, limit: float | None = None) -> Iterate:
-    """Each iteration is a micro-batch; the optimizer steps at every `micro`-th, clipped where there is a limit."""
+    """Each iteration is a micro-batch; the optimizer steps at every `micro`-th, clipped where there is a
+    limit.
+    """
 
     def iterate(training: Training, step: int, eyes: Eyes) -> Tensor:
         loss = training.loss(training.model, training.batch(step))

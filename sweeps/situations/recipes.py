@@ -53,6 +53,6 @@ def validation(
 
 @cache
 def recall(vocabulary: int = 8, length: int = 12, rows: int = 1024) -> Data:
-    """Random tokens, of which every place asks for the first: without attention and positions no way to tell."""
+    """Random tokens, of which every place asks for the first, which only attention and positions can find."""
     tokens = torch.randint(0, vocabulary, (rows, length), generator=torch.Generator().manual_seed(10))
     return split(tokens, tokens[:, :1].expand(rows, length))

@@ -4,6 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 import torchvitals
@@ -140,6 +141,22 @@ def test_lightning_hands_losses_graphs_and_gradients_to_the_probes():
     assert not any(s["witness"]["unzeroed"].any() for s in snapshots if "witness" in s)
 
 
+@pytest.mark.parametrize("init_scale", [1024.0, 2.0**30], ids=["fits", "overflows"])
+def test_lightning_tells_the_scale_the_skips_and_the_loss_itself(init_scale):
+    scaler = torch.amp.GradScaler("cpu", init_scale=init_scale)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    snapshots = fit(Module(), kinds=("witness",), plugins=[plugin], limit_val_batches=0, max_epochs=5)
+    assert len(snapshots) == 20
+    skipped = [s.labels.get("skipped") == "scaler" for s in snapshots]
+    assert any(skipped) == (init_scale > 1024)
+    assert not all(skipped)
+    assert snapshots[-1].scalars["loss_scale"] == scaler.get_scale()
+    assert all(0 < s.scalars["loss"] < 5 for s in snapshots)
+    told = [s["witness"] for s in snapshots if "witness" in s and s["witness"]["incoming_sq"].any()]
+    assert told
+    assert all(t["sum_sq"] == pytest.approx(t["incoming_sq"], rel=1e-2) for t in told)
+
+
 # -- no step
 
 
@@ -149,6 +166,9 @@ class Unstepped:
     def __init__(self):
         self.model = mlp()
         self.optimizer = sgd(self.model)
+
+    def step(self, i):
+        raise NotImplementedError
 
     def run(self, steps=12):
         with watched(self.model, self.optimizer, "witness") as vitals:

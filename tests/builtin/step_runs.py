@@ -31,7 +31,7 @@ def moved(
     **scalars: float,
 ) -> Snapshot:
     """A look at which weights of RMS `size` were updated by `ratio` of themselves; gradients are RMS too."""
-    size, ratio = np.asarray(size, float), np.asarray(ratio, float)
+    weight = np.asarray(size, float)
     told = {"lr": 0.1, **scalars, **({} if loss is None else {"loss": loss})}
     return Snapshot(
         step,
@@ -42,7 +42,7 @@ def moved(
             "parameter": table(
                 "parameter",
                 names,
-                sum_sq=ENTRIES * size**2,
+                sum_sq=ENTRIES * weight**2,
                 fan_in=fan_in,
                 resolution=resolution,
                 held=held,
@@ -50,7 +50,7 @@ def moved(
             "update": table(
                 "update",
                 names,
-                sum_sq=ENTRIES * (size * ratio) ** 2,
+                sum_sq=ENTRIES * (weight * np.asarray(ratio, float)) ** 2,
                 unchanged=unchanged,
                 idle=idle,
                 resolution=resolution,
@@ -111,7 +111,8 @@ def called(step: int, *rows: Mapping[str, Any], loss: float | None = None, **col
     defaults = {"low": -2.0, "high": 2.0, "row_error": 3.0, "axis": -1.0, "prior": 64.0, "sum_sq": 32.0}
     defaults |= {"target_low": -1.0, "target_high": 1.0, "target_sum": 0.0, "target_sq": 32.0}
     defaults |= {"broadcast": 0.0, "adjusted": 0.0}
-    built = table("loss", names, **{k: [row.get(k, defaults.get(k)) for row in full] for k in keys})
+    columns = {k: [row.get(k, defaults.get(k)) for row in full] for k in keys}
+    built = table("loss", names, **columns)
     calls = Table(
         "loss", built.names, {**built.columns, **_rest(built, defaults, keys)}, {"present": present}
     )

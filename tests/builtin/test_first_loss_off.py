@@ -1,4 +1,4 @@
-"""TV404 compares with ln C and its kin; without this a pretrained net or a large vocabulary would be noted."""
+"""TV404 compares with ln C and its kin; without this a large vocabulary would be noted."""
 
 import math
 

@@ -267,3 +267,27 @@ def test_micro_batches_merge_to_the_same_verdict(row, parts):
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_logits_of_any_height_are_silent(low, high):
     assert silent(TV405, of([called(0, low=min(low, high), high=max(low, high), row_error=math.inf)]))
+
+
+# -- the sign
+
+
+def signed(factors):
+    return [called(i, mean=2.0 + i, loss=f * (2.0 + i)) for i, f in enumerate(factors)]
+
+
+@pytest.mark.parametrize("factor", [-1.0, -100.0, -1e-3])
+def test_a_loss_that_is_the_negative_of_its_only_call_is_a_warning(factor):
+    finding = only(TV405, of(signed([factor] * 3)))
+    assert (finding.cause, finding.severity, finding.since) == ("sign of the loss", Severity.WARNING, 0)
+
+
+@pytest.mark.parametrize(
+    "factors", [[1.0] * 3, [-1.0] * 2, [-1.0, -1.5, -0.5]], ids=["positive", "two looks", "with other terms"]
+)
+def test_other_signs_are_silent(factors):
+    assert silent(TV405, of(signed(factors)))
+
+
+def test_of_several_calls_one_may_be_subtracted():
+    assert silent(TV405, of(called(i, {}, {}, loss=-1.0) for i in range(3)))

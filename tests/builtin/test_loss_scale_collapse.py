@@ -135,7 +135,7 @@ def test_gradients_that_float16_flushes_are_a_warning(sigma):
 @pytest.mark.parametrize(
     "options",
     [
-        {"sigma": 1e-6},
+        {"sigma": 2e-6},
         {"sigma": 1e-3, "silent_units": 0.9},  # a sparse net has zeros, too
         {"sigma": 2e-6, "silent_units": 0.7},
         {"sigma": 1e-8, "gap": 2.0**-7},  # bfloat16
@@ -145,6 +145,22 @@ def test_gradients_that_float16_flushes_are_a_warning(sigma):
 )
 def test_gradients_that_float16_can_hold_are_healthy(options):
     assert silent(TV205, window(flushed(i, **options) for i in range(20)))
+
+
+def autocast(snapshot: Snapshot) -> Snapshot:
+    """The same look at float32 weights of which the products were made in float16."""
+    sites = table("activation", ("body",), op="Linear", limit=65504.0)
+    wide = table("update", ("body.weight",), count=4096.0, idle=snapshot["update"]["idle"][0])
+    return Snapshot(
+        snapshot.step, snapshot.scalars, {}, {**snapshot.tables, "update": wide, "activation": sites}
+    )
+
+
+@pytest.mark.parametrize("sigma", [1e-9, 3e-8])
+def test_autocast_without_a_scaler_flushes_gradients_of_float32_weights(sigma):
+    finding = only(TV205, window(autocast(flushed(i, sigma)) for i in range(3)))
+    assert finding.evidence["idle_share"] == pytest.approx(lost_in_theory(sigma), abs=0.03)
+    assert silent(TV205, window(autocast(flushed(i, 1e-4, silent_units=0.9)) for i in range(9)))
 
 
 def test_a_run_that_has_converged_may_have_small_gradients():

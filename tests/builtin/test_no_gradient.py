@@ -94,10 +94,6 @@ def test_a_bias_whose_gradient_is_0_by_design_is_covered_by_its_weight():
     assert silent(TV204, window(run(40, fed=design, zeros=["body.bias"], reached=CHAIN)))
 
 
-def test_a_net_without_any_gradient_is_for_others_to_judge():
-    assert silent(TV204, window(run(40, fed=())))
-
-
 def test_a_teacher_that_follows_its_student_by_other_hands_is_healthy():
     assert silent(TV204, window(run(40, fed=BACK, moving=CHAIN)))
 
@@ -160,3 +156,51 @@ def test_the_verdict_knows_no_scale_of_the_loss(learning, factor, steps):
 
 def test_it_keeps_the_rules_of_the_house():
     check_diagnostic(NoGradient, windows=[window(run(9, fed=CHAIN[:4])), window(run(30, fed=BACK))])
+
+
+# -- a whole net without a gradient
+
+
+def test_a_loss_that_is_the_same_whatever_the_net_says_is_critical():
+    runs = run(8, fed=(), zeros=CHAIN, reached=CHAIN)
+    assert silent(TV204, window(runs[:7]))
+    finding = only(TV204, window(runs))
+    assert (finding.severity, finding.since) == (Severity.CRITICAL, 0)
+    assert finding.where == ("head", "body", "stem")
+    assert finding.cause == "the loss is the same whatever the parameters are"
+
+
+def test_a_loss_that_is_cut_off_from_the_model_is_critical():
+    # A table without a row is not measured.
+    runs = [without(s, "gradient") for s in run(8, fed=(), arrived=(), reached=CHAIN)]
+    finding = only(TV204, window(runs))
+    assert (finding.severity, finding.cause.partition(":")[0]) == (
+        Severity.CRITICAL,
+        "the loss is cut off from the model",
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"zeros": CHAIN, "loss": 0.0},  # a margin that is met, a reward of 0
+        {"zeros": CHAIN, "loss": np.nan},
+        {"frozen": CHAIN},
+        {"held": ()},
+        {"arrived": ["head"]},  # sites have gradients: the loop loses them
+        {"moving": CHAIN, "arrived": ()},  # an engine that keeps gradients elsewhere
+        {"executed": (), "arrived": ()},  # a step without a forward pass
+    ],
+    ids=str,
+)
+def test_a_net_without_a_gradient_for_another_reason_is_left_alone(options):
+    runs = run(30, **{"fed": (), "reached": CHAIN, "arrived": (), **options})
+    assert silent(TV204, window(runs))
+
+
+def test_a_net_that_has_learned_all_is_healthy():
+    assert silent(TV204, window([*run(30), *(wired(i, fed=(), zeros=CHAIN) for i in range(30, 60))]))
+
+
+def test_what_waits_for_a_step_of_its_own_optimizer_is_not_cut():
+    assert silent(TV204, window(run(40, fed=BACK, reached=CHAIN)))

@@ -1,5 +1,7 @@
 """TV306 finds training loops that move nothing; without this a forgotten step would look like a plateau."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,9 +87,23 @@ def test_bfloat16_is_no_excuse_where_the_step_is_large():
 
 
 def test_an_adaptive_optimizer_makes_large_steps_of_small_gradients():
-    adam = {"labels": {"optimizer": "Adam"}, "eps": 1e-8, "lr": 1e-3, "moving": (), "gradient": 1e-6}
+    adam: dict[str, Any] = {
+        "labels": {"optimizer": "Adam"},
+        "eps": 1e-8,
+        "lr": 1e-3,
+        "moving": (),
+        "gradient": 1e-6,
+    }
     assert not silent(TV306, window(run(3, **adam)))
     assert silent(TV306, window(run(20, **{**adam, "gradient": 1e-13})))  # far below eps
+
+
+def test_an_optimizer_that_may_refuse_a_step_is_accused_only_if_it_never_made_one():
+    labels: dict[str, Any] = {"labels": {"optimizer": "LBFGS"}}
+    still = run(9, moving=(), **labels)
+    assert not silent(TV306, window(still))
+    moving = [wired(i, **labels) for i in range(5)]
+    assert silent(TV306, window([*moving, *(wired(i, moving=(), **labels) for i in range(5, 20))]))
 
 
 def test_weights_of_0_lose_no_step_to_rounding():
@@ -137,6 +153,38 @@ def test_an_optimizer_that_never_steps_is_critical():
     assert silent(TV306, window(never[:1]))
     finding = only(TV306, window(never))
     assert (finding.severity, finding.cause) == (Severity.CRITICAL, "optimizer.step is never called")
+
+
+def test_one_of_two_optimizers_that_is_never_stepped_is_a_warning():
+    # The loss leads to the first layers, but no step ever takes their gradients in hand.
+    runs = run(24, fed=CHAIN[4:], reached=CHAIN)
+    assert silent(TV306, window(runs[:23]))
+    finding = only(TV306, window(runs))
+    assert (finding.severity, finding.where) == (Severity.WARNING, ("stem", "body"))
+    assert finding.cause == "one of several optimizers is never stepped"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reached": CHAIN[4:]},
+        {"zeros": CHAIN[:4], "reached": CHAIN},
+        {"held": CHAIN[4:], "reached": CHAIN},
+        {"moving": CHAIN, "reached": CHAIN},
+    ],
+    ids=str,
+)
+def test_layers_that_no_step_takes_for_another_reason_are_left_alone(options):
+    assert silent(TV306, window(run(40, fed=CHAIN[4:], **options)))
+
+
+@pytest.mark.parametrize("period", [2, 6, 16])
+def test_optimizers_that_take_turns_are_healthy(period):
+    turns = [
+        wired(i, wiring=i < 2, fed=CHAIN if i % period == 0 else CHAIN[4:], reached=CHAIN)
+        for i in range(1, 64)
+    ]
+    assert all(silent(TV306, window(turns[:n])) for n in range(1, 64))
 
 
 def test_a_step_that_is_found_again_ends_the_finding():

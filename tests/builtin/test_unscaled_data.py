@@ -1,4 +1,4 @@
-"""TV502 notes data of odd scale and warns only with harm; without this raw pixels would always be an alarm."""
+"""TV502 notes data of odd scale and warns only with harm; without this raw pixels would always alarm."""
 
 import math
 

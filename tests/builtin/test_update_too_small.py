@@ -15,7 +15,7 @@ from torchvitals.testing import check_diagnostic, table
 TV303 = UpdateTooSmall()
 
 
-def run(ratio=1e-6, looks=20, *, losses=None, **options) -> list[Snapshot]:
+def run(ratio: float | list[float] = 1e-6, looks=20, *, losses=None, **options) -> list[Snapshot]:
     losses = losses if losses is not None else [2.3] * looks
     return [moved(i, ratio, loss=float(x), **options) for i, x in enumerate(losses)]
 

@@ -35,7 +35,7 @@ def test_weights_that_double_each_step_while_the_loss_rises_are_critical():
     finding = only(TV307, of(GROWING))
     assert (finding.severity, finding.since) == (Severity.CRITICAL, 0)
     assert finding.evidence["doublings_per_step"] == pytest.approx(1)
-    assert finding.message.startswith("The weights double every 1 steps, and the loss has risen")
+    assert finding.message.startswith("The weights double every 1 steps, and the loss has blown up")
     assert finding.where == MATRICES
 
 

@@ -193,7 +193,7 @@ def test_asking_leaves_random_numbers_buffers_and_the_users_hooks_alone():
             return self.norm(self.linear(x)) + shift
 
     def states():
-        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
 
     def train(ask):
         torch.manual_seed(0)

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from tests.probes.watching import EVERY_STEP, mlp, row, sgd, watched
 from torchvitals import Schedule
@@ -27,6 +28,9 @@ class Loop:
         self.model = net()
         self.optimizer = sgd(self.model)
         self.optimizers = [self.optimizer]
+
+    def step(self, i):
+        raise NotImplementedError
 
     def run(self, steps=6, **options):
         with watched(self.model, self.optimizers, "witness", **options) as vitals:
@@ -135,7 +139,7 @@ class Alternating(Loop):
 
     def step(self, i):
         self.optimizers[0].zero_grad()
-        loss_of(self.model[i % 2]).backward()
+        loss_of(list(self.model)[i % 2]).backward()
         self.optimizers[0].step()
 
 
@@ -155,7 +159,7 @@ class Checkpointed(Loop):
     def step(self, i):
         self.optimizer.zero_grad()
         x = torch.randn(8, 4, requires_grad=True)
-        torch.utils.checkpoint.checkpoint(self.model, x, use_reentrant=True).mean().backward()
+        checkpoint(self.model, x, use_reentrant=True).mean().backward()
         self.optimizer.step()
 
 
@@ -258,8 +262,9 @@ def test_numbers_are_those_of_the_float64_twin():
     class Twin(ZeroBefore):
         def step(self, i):
             super().step(i)
-            assert self.model[2].bias.grad is not None
-            self.expected = float(self.model[2].bias.grad.double().square().sum())
+            gradient = self.model.get_parameter("2.bias").grad
+            assert gradient is not None
+            self.expected = float(gradient.double().square().sum())
 
     loop = Twin()
     found = row(loop.run(3)[-1]["witness"], "2.bias")

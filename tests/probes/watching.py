@@ -1,6 +1,8 @@
 """What the tests of probes share: a diagnostic that needs any kinds, and a reporter that keeps snapshots."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,12 +42,12 @@ def needing(*kinds):
 
 
 @contextmanager
-def watched(model, optimizers, *kinds, **options):
+def watched(model, optimizers, *kinds, **options) -> Iterator[Any]:
     """The watch with `snapshots`, filled while it runs."""
     keep = Keep()
     options = {"schedule": EVERY_STEP, "strict": True, **options}
     vitals = torchvitals.watch(model, optimizers, diagnostics=[needing(*kinds)], reporters=[keep], **options)
-    vitals.snapshots = keep.snapshots  # type: ignore[attr-defined]
+    vitals.__dict__["snapshots"] = keep.snapshots
     with vitals:
         yield vitals
 

@@ -92,7 +92,7 @@ class VitalsCallback(Callback):
             schedule=self._schedule,
             strict=self._strict,
             stop_on=self._stop_on,
-            scaler=getattr(trainer.precision_plugin, "scaler", None),
+            scaler=_scaler(trainer),
         )
         self._stepped = False
         # Lightning runs forward and backward inside of `optimizer.step`: the pre-hook fires before both.
@@ -107,8 +107,9 @@ class VitalsCallback(Callback):
     def on_before_backward(self, trainer: Any, pl_module: nn.Module, loss: Tensor) -> None:
         if self._monitor is not None:
             self._monitor.objective(loss)
-        # Lightning has divided it by the number of micro-batches already.
-        self._loss = loss.detach() * trainer.accumulate_grad_batches
+            # Lightning has divided it by the number of micro-batches already, and multiplied it by the scale.
+            scale = self._monitor.scaler.scale() if self._monitor.scaler is not None else None
+            self._loss = loss.detach() * trainer.accumulate_grad_batches / (1 if scale is None else scale)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: nn.Module, optimizer: Optimizer) -> None:
         if self._monitor is not None:
@@ -161,6 +162,12 @@ class VitalsCallback(Callback):
         self._handles = []
         if self._monitor is not None:
             self._monitor.close()
+
+
+def _scaler(trainer: Any) -> Any:
+    """The GradScaler of a training in float16; what another plugin may call so is left alone."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return scaler if hasattr(scaler, "is_enabled") else None
 
 
 def _default_reporters(trainer: Any) -> list[Reporter]:

@@ -69,9 +69,11 @@ class AlwaysClipped(Diagnostic):
         if len(looks) < self.looks or adaptive(looks[-1]):
             return
         left = np.array([_coefficient(s) for s in looks], float)
-        ratio = float(np.median([_ratio(s) for s in looks]))
         bites = float(np.mean(left < self.max_coefficient))
-        if bites > self.min_share and 0 < ratio < self.max_ratio and stands_still(looks):
+        if bites <= self.min_share or not stands_still(looks):
+            return
+        ratio = float(np.median([_ratio(s) for s in looks]))
+        if 0 < ratio < self.max_ratio:
             yield self._finding(looks, float(np.median(left)), bites, ratio)
 
     def _finding(self, looks: Sequence[Snapshot], left: float, bites: float, ratio: float) -> Finding:

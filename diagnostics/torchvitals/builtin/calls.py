@@ -45,6 +45,16 @@ class Call:
     present: Bits
 
     @property
+    def squash(self) -> str:
+        """The last of what made the prediction: "sigmoid" for "sigmoid+sigmoid"."""
+        return self.after.rpartition("+")[2]
+
+    @property
+    def before(self) -> str:
+        """What squashed the prediction already before `squash` did it once more, or ""."""
+        return self.after.rpartition("+")[0]
+
+    @property
     def mean(self) -> float:
         """Mean loss over the targets."""
         return self.loss_sum / self.count
@@ -52,6 +62,10 @@ class Call:
     @property
     def target_rms(self) -> float:
         return math.sqrt(max(self.target_sq / self.count, 0.0))
+
+    @property
+    def target_variance(self) -> float:
+        return max(self.target_sq / self.count - (self.target_sum / self.count) ** 2, 0.0)
 
     @property
     def output_rms(self) -> float:
@@ -88,13 +102,15 @@ _STATISTICS = tuple(f.name for f in fields(Call) if f.name not in ("step", "name
 
 
 def guessing(window: Window) -> float | None:
-    """Loss of someone who knows how frequent the classes are and nothing else, in units of the run's loss.
+    """Loss of someone who knows how frequent the classes are, or the mean of the targets of a squared error,
+    and nothing else; in units of the run's loss.
 
-    None where that cannot be told: no classes, several loss functions, weights, or a loss nobody told.
+    None where that cannot be told: other loss functions or several, weights, or a loss nobody told.
     """
     for look in window.looks("loss")[:1]:
         found = list(calls(look))
         if len(found) == 1 and look.loss is not None and found[0].mean > 0 and not found[0].adjusted:
             call = found[0]
-            return call.prior / call.count * look.loss / call.mean if call.prior > 0 else None
+            blind = call.target_variance if call.op == "mse_loss" else call.prior / call.count
+            return blind * look.loss / call.mean if blind > 0 else None
     return None

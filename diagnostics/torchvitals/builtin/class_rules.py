@@ -9,22 +9,24 @@ from torchvitals.core.finding import Remedy
 
 def squashed_classes(call: Call) -> Mismatch | None:
     """Cross-entropy exponentiates and normalises; what was squashed before cannot reach certainty."""
-    if call.op != "cross_entropy" or call.classes < 2:
+    if call.op not in CLASSES or call.classes < 2:
         return None
-    if call.after == "log_softmax":
+    if call.op == "cross_entropy" and call.after == "log_softmax":
         return Mismatch(
             cause="log_softmax before cross_entropy",
             message="cross_entropy takes the log_softmax of what is log-probabilities already.",
             remedy=Remedy("Give cross_entropy the logits, or use nll_loss."),
             note=True,
         )
-    if call.after not in PROBABLE and not call.probabilities:
+    squash = call.before
+    if call.op == "cross_entropy" and (call.squash in PROBABLE or call.probabilities):
+        squash = call.squash or "softmax"
+    if not squash:
         return None
-    squash = call.after or "softmax"
     floor = math.log(math.e + call.classes - 1) - 1
     return Mismatch(
-        cause=f"{squash} before cross_entropy",
-        message=f"cross_entropy is given what a {squash} made, and applies a softmax again: "
+        cause=f"{squash} before {'the log_softmax' if call.op == 'nll_loss' else 'cross_entropy'}",
+        message=f"{call.op} judges a softmax of what a {squash} made already: "
         f"the loss cannot fall below {floor:.3g}.",
         remedy=Remedy("Give cross_entropy the logits: drop the activation after the last layer."),
         evidence={"loss_floor": floor},
@@ -45,11 +47,11 @@ def clipped_logits(call: Call) -> Mismatch | None:
 
 def not_log_probabilities(call: Call) -> Mismatch | None:
     """nll_loss just picks an entry: of anything but log-probabilities it can be made as low as one likes."""
-    raw = call.op == "nll_loss" and call.after != "log_softmax" and call.high > 1e-4
-    if call.op == "kl_div" and call.after == "softmax":
+    raw = call.op == "nll_loss" and call.squash != "log_softmax" and call.high > 1e-4
+    if call.op == "kl_div" and call.squash == "softmax":
         given = "probabilities"
     elif raw:
-        given = "probabilities" if call.probabilities or call.after in PROBABLE else "raw logits"
+        given = "probabilities" if call.probabilities or call.squash in PROBABLE else "raw logits"
     else:
         return None
     return Mismatch(
@@ -62,7 +64,7 @@ def not_log_probabilities(call: Call) -> Mismatch | None:
 
 def one_unit(call: Call) -> Mismatch | None:
     """A softmax over one unit is 1 whatever the unit says."""
-    constant = call.after == "softmax" and abs(call.low - 1) < 1e-6 and abs(call.high - 1) < 1e-6
+    constant = call.squash == "softmax" and abs(call.low - 1) < 1e-6 and abs(call.high - 1) < 1e-6
     if not constant and not (call.op in CLASSES and call.classes == 1):
         return None
     return Mismatch(
@@ -74,10 +76,10 @@ def one_unit(call: Call) -> Mismatch | None:
 
 def batch_softmax(call: Call) -> Mismatch | None:
     """Over the samples instead of the classes, samples compete with one another."""
-    if call.after not in ("softmax", "log_softmax") or call.axis != 0 or call.classes < 2 or call.count < 2:
+    if call.squash not in ("softmax", "log_softmax") or call.axis != 0 or call.classes < 2 or call.count < 2:
         return None
     return Mismatch(
-        cause=f"{call.after} over the batch axis",
-        message=f"{call.op} is given a {call.after} over the samples (dim 0) instead of the classes.",
+        cause=f"{call.squash} over the batch axis",
+        message=f"{call.op} is given a {call.squash} over the samples (dim 0) instead of the classes.",
         remedy=Remedy("Take it over the classes: dim=1, or dim=-1."),
     )

@@ -69,20 +69,38 @@ class Classes:
 
     @property
     def memory(self) -> float:
-        """Classes that a batch shares with the one after it, over what chance gives; 0 where none follows."""
-        pairs = self._neighbours
-        if not pairs:
-            return 0.0
-        rows = sorted({row for pair in pairs for row in pair})
-        chance = float((self.present[rows].mean(0) ** 2).sum())
-        shared = float(np.mean([(self.present[a] & self.present[b]).sum() for a, b in pairs]))
+        """Classes that a batch shares with the one after it, over those that it shares with later ones; 0
+        where none follows.
+        """
+        shared, chance = self._shared
         return shared / chance if chance else 0.0
+
+    @property
+    def surprise(self) -> float:
+        """How far what they share is above chance, in standard deviations of a count."""
+        shared, chance = self._shared
+        return (shared - chance) / chance**0.5 if chance else 0.0
 
     @property
     def staged(self) -> bool:
         """Whether most batches that follow one another hold the same classes, and more than one."""
         same = [np.array_equal(self.present[a], self.present[b]) for a, b in self._neighbours]
         return bool(same) and float(np.mean(same)) > 0.5 and self.typical > 1
+
+    @property
+    def _shared(self) -> tuple[float, float]:
+        """Classes that all batches share with the one after them, and as many by chance."""
+        pairs = self._neighbours
+        rows = sorted({row for pair in pairs for row in pair})
+        far = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :] if self.steps[b] - self.steps[a] > 1]
+        if not far:
+            return 0.0, 0.0
+        counts = self.present.astype(float)
+        common = (counts @ counts.T).__getitem__
+        by_chance = max(sum(map(common, far)), 1.0) / len(
+            far
+        )  # one at least, or nothing seen would be certain
+        return float(sum(map(common, pairs))), float(by_chance * len(pairs))
 
     @property
     def _neighbours(self) -> list[tuple[int, int]]:

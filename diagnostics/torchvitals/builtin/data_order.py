@@ -9,6 +9,9 @@ from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
 
+SURPRISE = 4.0
+"""Standard deviations by which successive batches have to share more classes than chance gives."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOrder(Diagnostic):
@@ -52,7 +55,7 @@ class DataOrder(Diagnostic):
     max_presence: float = 0.75
     """share of looks that hold one and the same class, from which nothing is known of its share; in [0, 1]"""
     memory: float = 2.5
-    """classes that a batch shares with the next, over what chance gives; from 1"""
+    """classes that a batch shares with the next, over those that it shares with later ones; from 1"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         for classes in Classes.of(window):
@@ -65,7 +68,8 @@ class DataOrder(Diagnostic):
         if not enough or classes.known < 2 or classes.presence.max() > self.max_presence:
             return False
         return classes.mass < self.max_mass and (
-            classes.typical == 1 or (classes.memory > self.memory and not classes.staged)
+            classes.typical == 1
+            or (classes.memory > self.memory and classes.surprise > SURPRISE and not classes.staged)
         )
 
     def _finding(self, classes: Classes) -> Finding:

@@ -33,7 +33,7 @@ class Divergence(Diagnostic):
     is that of one loss function, the bar is `classes` (classification) or `numbers` (regression) times the
     loss of the best constant prediction or of the untrained net, whichever is larger, and `lost` times the
     former for a classifier that had learned something before; otherwise it is `unknown` times the size of
-    the first losses above them, with six times their noise.
+    the first losses above them, with six times the spread of their differences.
 
     Why it matters: parameters that get worse than random ones do not find their way back; NaN is next.
 
@@ -110,7 +110,7 @@ class Divergence(Diagnostic):
         """What the loss should be below, and the level that it departed from."""
         level = min(curve.early, float(curve.values[0]))
         if known is None:
-            noise = 6 * spread(curve.values[:16])
+            noise = 6 * spread(np.diff(curve.values[:16]))
             return level + self.unknown * _size(curve) + noise, curve.early
         if single(window.looks("loss")[-1]) == "mse_loss":
             return self.numbers * max(level, known), known

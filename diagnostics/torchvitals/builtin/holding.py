@@ -36,6 +36,8 @@ class Holding:
     def of(cls, window: Window, *, looks: int) -> "Holding | None":
         """None where the optimizers are not known for so many looks, or all is in their hands."""
         seen = [s for s in window.looks("parameter") if calm(s) and "optimizer" in s.labels]
+        if not seen or _complete(seen[-1]):
+            return None
         tail = _alike(seen)
         if len(tail) < looks:
             return None
@@ -69,6 +71,12 @@ class Holding:
         }
 
 
+def _complete(look: Snapshot) -> bool:
+    """Whether an optimizer holds all that can learn, and something can."""
+    trainable, held = _hands(look)
+    return bool(trainable) and trainable <= held
+
+
 def unregistered(window: Window) -> list[tuple[int, str, float]]:
     """First step, name and entries of the graph's tensors that are neither the model's nor an optimizer's.
 
@@ -79,19 +87,22 @@ def unregistered(window: Window) -> list[tuple[int, str, float]]:
     seen: dict[tuple[str, float], list[int]] = {}
     for look in looks:
         inputs = set(column(look, "input", "count").values())
-        for name, count in column(look, "wiring", "count").items():
-            if _outside(look, name) and count not in inputs:
+        for name, count in _outside(look).items():
+            if count not in inputs:
                 seen.setdefault((name, count), []).append(look.step)
     return [(steps[0], name, count) for (name, count), steps in seen.items() if len(steps) > 1]
 
 
-def _outside(look: Snapshot, name: str) -> bool:
-    flags = {statistic: column(look, "wiring", statistic) for statistic in ("registered", "held", "reached")}
-    return (
-        not flags["registered"].get(name, 1.0)
-        and not flags["held"].get(name, 1.0)
-        and bool(flags["reached"].get(name, 1.0))
+def _outside(look: Snapshot) -> dict[str, float]:
+    """Entries of what the graph leads to and nobody owns."""
+    registered, held, reached = (
+        column(look, "wiring", statistic) for statistic in ("registered", "held", "reached")
     )
+    return {
+        name: count
+        for name, count in column(look, "wiring", "count").items()
+        if not registered.get(name, 1.0) and not held.get(name, 1.0) and reached.get(name, 1.0)
+    }
 
 
 def _alike(looks: Sequence[Snapshot]) -> list[Snapshot]:

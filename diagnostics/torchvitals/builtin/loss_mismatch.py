@@ -21,7 +21,7 @@ class LossMismatch(Diagnostic):
     """An output, a loss function and targets that do not go together.
 
     What it measures: each call of a loss function: what made its prediction, the shapes, the ranges of
-    prediction and targets, and the axis of a softmax.
+    prediction and targets, the axis of a softmax, and the sign with which it enters the loss.
 
     Why it matters: torch computes a number all the same. A softmax before cross_entropy keeps the loss above
     1.46 for ten classes, a batch of shape (N, 1) against (N,) teaches the mean, nll_loss of raw logits falls
@@ -56,7 +56,7 @@ class LossMismatch(Diagnostic):
             return
         stalled = harm_since(window, looks[0].step, looks[0].step) is not None
         found = [(call.name, m) for call in calls(looks[-1]) for m in mismatches(call)]
-        found += self._missing(looks)
+        found += [*_flipped(looks), *self._missing(looks)]
         if found:
             order = sorted(found, key=lambda f: -f[1].severity(stalled=stalled))
             yield self._finding(order, looks, stalled=stalled)
@@ -88,6 +88,24 @@ class LossMismatch(Diagnostic):
             cause=worst.cause,
             evidence={**worst.evidence, "loss_stands_still": str(stalled).lower()},
             remedies=(worst.remedy,),
+        )
+
+
+def _flipped(looks: Sequence[Snapshot]) -> Iterator[tuple[str, Mismatch]]:
+    """The only loss function called, where the run's loss is the same negative multiple of it at each look."""
+    pairs = [(list(calls(look)), look.loss) for look in looks[-3:]]
+    factors = [
+        loss / found[0].mean for found, loss in pairs if loss and len(found) == 1 and found[0].mean > 0
+    ]
+    if len(factors) == 3 and factors[0] < 0 and np.ptp(factors) < 1e-3 * -factors[0]:
+        name = pairs[-1][0][0].name
+        yield (
+            name,
+            Mismatch(
+                cause="sign of the loss",
+                message=f"The loss is {factors[-1]:.3g} times {name}, so that an optimizer makes {name} large.",
+                remedy=Remedy("Drop the minus: optimizers make the loss small."),
+            ),
         )
 
 

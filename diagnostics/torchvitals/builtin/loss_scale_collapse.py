@@ -29,8 +29,8 @@ class LossScaleCollapse(Diagnostic):
     """A gradient scaler that has to skip again and again, or float16 gradients that underflow without one.
 
     What it measures: steps that the scaler skipped, less those by which it paid for having raised the scale;
-    the scale itself; and, where gradients are computed in float16, the share of them that are exactly 0 while the others
-    lie next to the smallest number that float16 has.
+    the scale itself; and, where gradients are computed in float16, the share of them that are exactly 0
+    while the others lie next to the smallest number that float16 has.
 
     Why it matters: every skip halves the scale. Below 1 the scaler makes gradients smaller than they are, and
     still they overflow: something in the net yields Inf at any scale, and no step is made. Without a scale
@@ -136,8 +136,9 @@ class LossScaleCollapse(Diagnostic):
             Severity.WARNING,
             where=worst.where,
             since=found[0].step,
-            message=f"{worst.idle:.0%} of the float16 gradients are exactly 0, and the others are "
-            f"{worst.rms:.0e} on average: the smallest number is 6e-08.",
+            message=f"{worst.idle:.0%} of the float16 gradients are exactly 0"
+            + (f", and the others are {worst.rms:.0e} on average" if worst.rms else "")
+            + ": the smallest number is 6e-08.",
             cause="float16 gradients underflow without a loss scale",
             evidence={"idle_share": worst.idle, "rms_of_others": worst.rms},
             remedies=SCALED,

@@ -86,7 +86,7 @@ class LossSpike(Diagnostic):
         # As in a warm restart: the loss will follow the rate, but then it must have come down when that has.
         decays = rose and bool(0.25 * after.max() < after[-1] < 0.98 * after.max())
         stays = stays and not decays
-        bad = stays and spike.lost > least and spike.sudden > max(least, 0.7 * spike.lost)
+        bad = stays and spike.lost > least and (rose or spike.sudden > max(least, 0.7 * spike.lost))
         ending = "has recovered" if spike.recovered else "has not recovered yet"
         if bad:
             ending = f"is still {spike.lost:.0%} of the way back up after {spike.later} losses"
@@ -113,9 +113,9 @@ class LossSpike(Diagnostic):
         place = int(np.argmin(levels))
         best, now = float(levels[place]), curve.values[-BASE:]
         progress, noise = curve.early - best, spread(now)
-        fell, rises = rates[place] < rates[: place + 1].max() / 2, rates[-1] > rates[-BASE // 2]
-        lost = median(now) - best
-        again = fell and rises and rates[-1] > 2 * rates[place:].min()
+        lost, low = median(now) - best, int(np.argmin(rates))
+        fell, rises = rates[low] < rates[: low + 1].max() / 2, rates[-1] > rates[-BASE // 2]
+        again = fell and rises and rates[-1] > 2 * rates[low]
         if again and progress > 5 * noise and lost > max(self.share * progress, 4 * noise):
             return place, best, lost / progress
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from torchvitals.builtin.calls import Call
 from torchvitals.core.finding import Remedy, Severity
 
-PROBABLE = ("softmax", "sigmoid", "sigmoid+sigmoid")
+PROBABLE = ("softmax", "sigmoid")
 """What makes probabilities."""
 
 

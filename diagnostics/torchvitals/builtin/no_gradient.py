@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.starved import Module, Reason, barren, learnable, modules, related
+from torchvitals.builtin.starved import Module, Reason, all_fed, barren, learnable, modules, related
 from torchvitals.builtin.wiring import column, ever, owner, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -63,6 +63,9 @@ class NoGradient(Diagnostic):
     """
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
+        looks = window.looks("parameter")
+        if not looks or all_fed(looks[-1]):
+            return
         if nothing := barren(window):
             yield from self._nothing(nothing)
             return

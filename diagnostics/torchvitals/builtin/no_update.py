@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.stillness import emptied, late, still
+from torchvitals.builtin.stillness import emptied, late, simple, still
 from torchvitals.builtin.wiring import calm, column, ever, moved, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -26,7 +26,8 @@ class NoUpdate(Diagnostic):
 
     When it is wrong: a warm-up that begins at 0 makes no first update, and a decay ends with none, so that a
     learning rate of 0 counts only if it was so from the start. Steps that a scaler skipped, frozen nets,
-    gradients of 0, and updates so small that rounding may have taken them are left out. Any weight that
+    gradients of 0, and updates so small that rounding may have taken them are left out, and so are optimizers
+    that may refuse a step, such as LBFGS when it has converged, once they have made one. Any weight that
     moves, whoever moved it, acquits the run.
 
     What to try: one optimizer.step() per iteration, after backward; zero_grad before backward or after the
@@ -64,7 +65,7 @@ class NoUpdate(Diagnostic):
         stuck = _tail(looks, still)
         if len(lost) >= self.looks and _reachable(window):
             yield self._emptied(lost)
-        elif len(stuck) >= self.looks and not moved(stuck):
+        elif len(stuck) >= self.looks and not moved(stuck if simple(stuck[-1]) else looks):
             yield self._still(stuck)
         elif waiting := self._waiting(looks, window):
             yield self._one_never(waiting, looks)
@@ -78,9 +79,13 @@ class NoUpdate(Diagnostic):
 
     def _waiting(self, looks: Sequence[Snapshot], window: Window) -> list[str]:
         """Held parameters to which the loss leads, that no step ever took in hand while others moved."""
-        reached, changed = ever(window.looks("wiring"), "wiring", "reached"), moved(looks)
+        reached = ever(window.looks("wiring"), "wiring", "reached")
+        now = column(looks[-1], "gradient", "count") if looks else {}
+        if len(looks) < self.turns or reached.keys() <= now.keys():
+            return []
+        changed = moved(looks)
         given = {name for look in looks for name in column(look, "gradient", "count")}
-        if len(looks) < self.turns or not given & changed:
+        if not given & changed:
             return []
         held = column(looks[-1], "parameter", "held")
         idle = [n for n, yes in reached.items() if yes and held.get(n) and n not in given | changed]

@@ -43,8 +43,8 @@ class NotLearning(Diagnostic):
 
     What it measures: the loss of the best constant prediction, from the targets of the loss function's calls:
     the entropy of their classes (at most ln C), or their variance. Not learning means that no median of
-    eight losses was ever below `share` of it, that the loss does not fall, and that gradients arrive: INFO
-    after `steps` / 3 steps, WARNING after `steps`.
+    eight losses was ever below `share` of it beyond chance, that the latest 32 are not, that the loss does
+    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`.
 
     Why it matters: it looks like patience is needed, but labels that do not belong to their inputs, a missing
     activation or a wrong learning rate do not mend themselves.
@@ -81,7 +81,7 @@ class NotLearning(Diagnostic):
         if bar is None:
             if curve.span >= self.steps and stands_still(window.looks("gradient")):
                 yield self._note(curve)
-        elif self._best(curve) >= self.share * bar and not _falls(curve, bar):
+        elif _best(curve) >= self.share * bar and not _falls(curve, bar):
             yield self._finding(window, curve, bar)
 
     def blind(self, window: Window) -> str | None:
@@ -91,11 +91,6 @@ class NotLearning(Diagnostic):
         return (
             "The loss is not that of one loss function, so nothing tells how good a constant prediction is."
         )
-
-    def _best(self, curve: Curve) -> float:
-        """Lowest median of a block; the last block ends with the latest loss."""
-        values = curve.values[len(curve) % BLOCK :]
-        return float(np.median(values.reshape(-1, BLOCK), axis=1).min())
 
     def _note(self, curve: Curve) -> Finding:
         now = median(curve.values[-BLOCK:])
@@ -121,6 +116,14 @@ class NotLearning(Diagnostic):
             evidence={"loss": now, "trivial_loss": bar, "first_loss": curve.early, "steps": curve.span},
             remedies=(*BEND, *REMEDIES) if straight else REMEDIES,
         )
+
+
+def _best(curve: Curve) -> float:
+    """The lower one of the latest level and the lowest median of a block, which may be low by chance."""
+    values = curve.values[len(curve) % BLOCK :]
+    blocks = np.median(values.reshape(-1, BLOCK), axis=1)
+    chance = 2 * 1.25 * spread(values[BLOCK:]) / math.sqrt(BLOCK)
+    return min(float(blocks.min()) + chance, median(values[-4 * BLOCK :]))
 
 
 def _trained(window: Window) -> bool:

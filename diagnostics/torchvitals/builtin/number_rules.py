@@ -12,6 +12,8 @@ RANGES = {
     "sigmoid+sigmoid": (0.5, 0.74),
     "tanh": (-1.0, 1.0),
     "relu": (0.0, math.inf),
+    "softplus": (0.0, math.inf),
+    "exp": (0.0, math.inf),
 }
 """What the outputs of bounded functions can be."""
 MARGIN = 0.25

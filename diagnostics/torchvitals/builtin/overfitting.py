@@ -72,7 +72,7 @@ class Overfitting(Diagnostic):
     """validation loss over training loss; from 1.5"""
     least: float = 0.6
     """best validation loss over the untrained one that counts as a gain; in [0.05, 1]"""
-    learned: float = 0.85
+    learned: float = 0.9
     """training loss over that of a constant prediction below which something was learned; in [0.05, 1]"""
     decay: float = 0.1
     """weight decay from which late generalisation is to be expected; 0 or more"""

@@ -8,6 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from torchvitals.builtin.curve import SIGMA, Curve, comes_down, median, smooth
 
+HELD = 12
+"""Steps that a level holds before a jump, over those that the jump takes; of a swing both are alike."""
 BASE = 16
 """Losses before a jump that it is compared with, and latest ones that make a level."""
 
@@ -84,12 +86,12 @@ def _spike(
 def _sudden(curve: Curve, place: int, bar: float) -> float:
     """Largest rise from the median of three losses to the lower one of the next two, soon after `place`.
 
-    It is 0 where the loss had been below `bar` for less than eight times as long as the jump took: what
+    It is 0 where the loss had been below `bar` for less than `HELD` times as long as the jump took: what
     swings is as long down as it is on its way up, and the older losses of a window lie far apart.
     """
     above = np.flatnonzero(smooth(curve.values[:place], 3) > bar)
     held = curve.steps[place] - curve.steps[above[-1] + 2 if len(above) else 0]
-    if held < 8 * (curve.steps[place + 1] - curve.steps[place - 1]):
+    if held < HELD * (curve.steps[place] - curve.steps[place - 1]):
         return 0.0
     values = curve.values[place - 3 : place + BASE]
     return float((np.minimum(values[3:-1], values[4:]) - smooth(values[:-2], 3)).max())

@@ -1,5 +1,6 @@
 """Modules whose parameters never get a gradient, and what is known about why."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,12 @@ class Module:
     reason: Reason
 
 
+def all_fed(look: Snapshot) -> bool:
+    """Whether some parameter of every module that can learn has a gradient at this look."""
+    fed = {owner(name) for name, sum_sq in column(look, "gradient", "sum_sq").items() if sum_sq > 0}
+    return fed.issuperset(map(owner, can_learn(look)))
+
+
 def modules(window: Window) -> dict[str, Module]:
     """Modules that own parameters which require a gradient and are held, in execution order.
 
@@ -43,10 +50,10 @@ def modules(window: Window) -> dict[str, Module]:
     looks = learnable(window)
     if not looks:
         return {}
-    order = [n for n in column(looks[-1], "parameter", "count") if _can_learn(looks[-1], n)]
     names: dict[str, list[str]] = {}
-    for name in order:
+    for name in can_learn(looks[-1]):
         names.setdefault(owner(name), []).append(name)
+    able = Counter(path for look in looks for path in set(map(owner, can_learn(look))))
     fed, other = ever(looks, "gradient", "sum_sq"), _moved_by_others(looks)
     wired = window.looks("wiring")
     executed, reached = (ever(wired, "wiring", name) for name in ("executed", "reached"))
@@ -58,7 +65,7 @@ def modules(window: Window) -> dict[str, Module]:
         path: Module(
             path,
             tuple(counts[name] for name in mine),
-            sum(any(_can_learn(look, name) for name in mine) for look in looks),
+            able[path],
             any(fed.get(name) or name in other or name in waits for name in mine),
             _reason(mine, executed, reached),
         )
@@ -81,10 +88,10 @@ def barren(window: Window) -> list[Snapshot]:
     Either every gradient was exactly 0 although the loss was not; or there was none at all, no site had one
     either, and nothing moved. Where sites have one the loop is to blame, and not the graph.
     """
-    looks = [look for look in window.looks("gradient", "parameter") if calm(look) and look.loss]
+    looks = [look for look in window.looks("parameter") if calm(look) and look.loss]
     if not looks or looks[0].step > 0 or any(ever(looks, "gradient", "sum_sq").values()):
         return []
-    learners = [name for name in column(looks[-1], "parameter", "count") if _can_learn(looks[-1], name)]
+    learners = can_learn(looks[-1])
     zeros = all(set(learners) <= column(look, "gradient", "count").keys() for look in looks)
     arrived = any(ever(looks, "activation_gradient", "sum_sq").values())
     cut = not arrived and not moved(looks) and any(ever(looks, "wiring", "executed").values())
@@ -114,9 +121,10 @@ def _apart(mine: str, theirs: str) -> tuple[str, str] | None:
     return pairs[0] if len(ours) == len(others) and len(pairs) == 1 else None
 
 
-def _can_learn(look: Snapshot, name: str) -> bool:
+def can_learn(look: Snapshot) -> list[str]:
+    """Parameters that require a gradient and that an optimizer holds, in execution order."""
     trainable, held = (column(look, "parameter", statistic) for statistic in ("trainable", "held"))
-    return bool(trainable.get(name)) and bool(held.get(name))
+    return [name for name, yes in trainable.items() if yes and held.get(name)]
 
 
 def _moved_by_others(looks: Sequence[Snapshot]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torchvitals.builtin.profile import adaptive
+from torchvitals.builtin.profile import ADAPTIVE, adaptive
 from torchvitals.builtin.underflow import HALF, SMALLEST
 from torchvitals.builtin.wiring import column
 from torchvitals.core.snapshot import Snapshot
@@ -15,8 +15,17 @@ cannot have taken all of it.
 
 def still(look: Snapshot) -> bool:
     """Whether no weight moved although gradient and learning rate say that some should have."""
-    updates = {n: u for n, u in column(look, "update", "sum_sq").items() if n in _learners(look)}
+    learners = _learners(look)
+    updates = {name: sum_sq for name, sum_sq in column(look, "update", "sum_sq").items() if name in learners}
     return bool(updates) and not any(updates.values()) and any(_expects(look, name) for name in updates)
+
+
+def simple(look: Snapshot) -> bool:
+    """Whether each optimizer is known to make a step whenever there is a gradient: no line search may refuse
+    it.
+    """
+    names = look.labels.get("optimizer", "").split("+")
+    return all(name == "SGD" or name in ADAPTIVE for name in names)
 
 
 def emptied(look: Snapshot) -> bool:

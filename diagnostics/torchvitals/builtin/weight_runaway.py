@@ -66,7 +66,11 @@ class WeightRunaway(Diagnostic):
             return
         if (begun := self._grows(looks, norms)) is not None:
             yield self._growing(looks[begun:], norms[begun:], harm)
-        elif norms[-1] < self.shrunk * norms.max() and norms[-1] < norms[-LEAST_LOOKS] and _pulled(looks):
+        elif (
+            norms[-1] < self.shrunk * norms.max()
+            and norms[-1] < norms[-LEAST_LOOKS]
+            and _pulled(looks, norms)
+        ):
             yield self._shrinking(looks, norms, harm)
 
     def _grows(self, looks: Sequence[Snapshot], norms: np.ndarray) -> int | None:
@@ -112,9 +116,10 @@ class WeightRunaway(Diagnostic):
         )
 
 
-def _pulled(looks: Sequence[Snapshot]) -> bool:
-    """Whether, at most of the latest looks, the decay pulls as hard as the gradient does."""
-    return sum(map(decay_rules, looks[-LEAST_LOOKS:])) > LEAST_LOOKS / 2
+def _pulled(looks: Sequence[Snapshot], norms: np.ndarray) -> bool:
+    """Whether the decay pulled as hard as the gradient at most of the looks since the norm was largest."""
+    falling = looks[int(np.argmax(norms)) :]
+    return sum(map(decay_rules, falling)) > len(falling) / 2
 
 
 def _lower(look: Snapshot) -> tuple[str, ...]:

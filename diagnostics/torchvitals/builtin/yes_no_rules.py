@@ -8,14 +8,15 @@ from torchvitals.core.finding import Remedy
 def squashed_twice(call: Call) -> Mismatch | None:
     """A second sigmoid leaves (0.5, 0.73)."""
     with_logits = call.op == "binary_cross_entropy_with_logits"
-    twice = call.after == "sigmoid+sigmoid" or (with_logits and call.after in PROBABLE)
+    twice = bool(call.before) or (with_logits and call.squash in PROBABLE)
     if call.op in CLASSES or not twice:
         return None
-    first = "softmax" if call.after == "softmax" else "sigmoid"
+    first = call.before or call.squash
+    second = "sigmoid" if with_logits else call.squash
     return Mismatch(
-        cause=f"{first} before the sigmoid",
-        message=f"{call.op} judges a sigmoid of what a {first} made, which stays between 0.5 and 0.73.",
-        remedy=Remedy("Keep one sigmoid: give binary_cross_entropy_with_logits the logits."),
+        cause=f"{first} before the {second}",
+        message=f"{call.op} judges a {second} of what a {first} made already, which stays in the middle.",
+        remedy=Remedy("Keep one of them: give binary_cross_entropy_with_logits the logits."),
     )
 
 

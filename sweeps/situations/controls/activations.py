@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sweeps.situations.common import classify, regress
-from sweeps.situations.data import Data, digits, images, raw_digits, teacher
+from sweeps.situations.data import Data, digits, raw_digits, teacher
 from sweeps.situations.networks import linears, mlp
-from sweeps.situations.recipes import recall, speak
 from sweeps.situations.situation import register
 from sweeps.situations.training import Training
 
@@ -45,7 +44,7 @@ def sparse_relu(seed: int) -> Training:
 
     def loss(model: Any, batch: Any) -> Tensor:
         x, y = batch
-        return F.cross_entropy(model(x), y) + 1.0 * model.active
+        return F.cross_entropy(model(x), y) + 4.0 * model.active
 
     return _adam(Sparse(), digits(), seed, loss=loss, steps=300)
 
@@ -60,7 +59,9 @@ def relu_20_layers(seed: int) -> Training:
 
 @register.control("selu-deep", source="own")
 def selu_deep(seed: int) -> Training:
-    """Eight SELU layers with LeCun's initialisation, which keep their signals at unit variance by themselves."""
+    """Eight SELU layers with LeCun's initialisation, which keep their signals at unit variance by
+    themselves.
+    """
     torch.manual_seed(seed)
     return classify(mlp((64, *(64,) * 8, 10), act=nn.SELU, init=_lecun), digits(), seed, lr=0.01)
 
@@ -108,7 +109,9 @@ def tanh_mlp(seed: int) -> Training:
 
 @register.control("tanh-autoencoder", source="own")
 def tanh_autoencoder(seed: int) -> Training:
-    """Pixels of -1 to 1 through a bottleneck of 16 and out through a tanh, which is at its ends where they are."""
+    """Pixels of -1 to 1 through a bottleneck of 16 and out through a tanh, which is at its ends where they
+    are.
+    """
     torch.manual_seed(seed)
     raw = raw_digits()
     x, x_test = raw.x / 8 - 1, raw.x_test / 8 - 1
@@ -135,57 +138,11 @@ def sigmoid_image_decoder(seed: int) -> Training:
     return regress(model, data, seed, optimizer=adam, loss=loss, steps=400)
 
 
-class Highway(nn.Module):
-    """A layer that carries its input on but for what its gate, closed at first, lets through."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear, self.gate, self.sigmoid = nn.Linear(width, width), nn.Linear(width, width), nn.Sigmoid()
-        nn.init.kaiming_normal_(self.linear.weight)
-        nn.init.constant_(self.gate.bias, -3.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        share = self.sigmoid(self.gate(x))
-        return share * F.relu(self.linear(x)) + (1 - share) * x
-
-
-@register.control("highway", source="own")
-def highway(seed: int) -> Training:
-    """Ten highway layers, whose sigmoid gates are nearly closed at the start and by design."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(64, 48), *(Highway(48) for _ in range(10)), nn.Linear(48, 10))
-    return _adam(model, digits(), seed)
-
-
-class Gate(nn.Module):
-    """Squeeze and excitation: modules `down`, `up`, `sigmoid`."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.down, self.up, self.sigmoid = nn.Linear(width, 8), nn.Linear(8, width), nn.Sigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = self.sigmoid(self.up(F.relu(self.down(x.mean((2, 3))))))
-        return x * gate[:, :, None, None]
-
-
-@register.control("mobile-cnn", source="own")
-def mobile_cnn(seed: int) -> Training:
-    """Depthwise convolutions, ReLU6 and hard swish, and channels gated by a sigmoid."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(16), nn.Hardswish()),
-        nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False), nn.BatchNorm2d(16), nn.ReLU6()),
-        Gate(16),
-        nn.Sequential(nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32), nn.Hardswish()),
-        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(32, 10)),
-    )
-    return _adam(model, images(), seed, lr=5e-3)
-
-
 @register.control("deep-linear-orthogonal", source="H50")
 def deep_linear_orthogonal(seed: int) -> Training:
-    """Eight linear layers with orthogonal weights and nothing between them, as theory studies them on purpose."""
+    """Eight linear layers with orthogonal weights and nothing between them, as theory studies them on
+    purpose.
+    """
     torch.manual_seed(seed)
     model = mlp((64, *(64,) * 8, 10), act=nn.Identity, init=nn.init.orthogonal_)
     nn.init.orthogonal_(linears(model)[-1].weight)
@@ -206,7 +163,9 @@ class Siren(nn.Module):
 
 @register.control("siren", source="own")
 def siren(seed: int) -> Training:
-    """A picture as a function of its coordinates, by sines of high frequency with weights of their own scale."""
+    """A picture as a function of its coordinates, by sines of high frequency with weights of their own
+    scale.
+    """
     torch.manual_seed(seed)
     at = torch.rand(2048, 2, generator=torch.Generator().manual_seed(5)) * 2 - 1
     value = torch.sin(6 * at[:, :1]) * torch.cos(4 * at[:, 1:]) + 0.5 * (at[:, :1] > at[:, 1:]).float()
@@ -215,30 +174,3 @@ def siren(seed: int) -> Training:
     model = nn.Sequential(Siren(2, 48, 0.5), Siren(48, 48, bound), Siren(48, 48, bound), nn.Linear(48, 1))
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
     return regress(model, data, seed, optimizer=adam, size=128, steps=300)
-
-
-class Latch(nn.Module):
-    """A recurrent cell with gates, by hand: modules `tokens`, `gates`, `sigmoid`, `head`."""
-
-    def __init__(self, vocabulary: int = 32, width: int = 32) -> None:
-        super().__init__()
-        self.width = width
-        self.tokens, self.gates = nn.Embedding(vocabulary, width), nn.Linear(2 * width, 3 * width)
-        self.sigmoid, self.head = nn.Sigmoid(), nn.Linear(width, vocabulary)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x, state = self.tokens(tokens), torch.zeros(len(tokens), self.width)
-        states = []
-        for t in range(tokens.shape[1]):
-            keep, show, new = self.gates(torch.cat([x[:, t], state], 1)).chunk(3, 1)
-            keep = self.sigmoid(keep)
-            state = keep * state + (1 - keep) * torch.tanh(new)
-            states.append(self.sigmoid(show) * state)
-        return self.head(torch.stack(states, 1))
-
-
-@register.control("binary-gates", source="H30")
-def binary_gates(seed: int) -> Training:
-    """A gated cell that has to hold the first token to the end: its gates rightly become all or nothing."""
-    torch.manual_seed(seed)
-    return speak(Latch(8), seed, data=recall(), lr=2e-2, size=32, steps=400)

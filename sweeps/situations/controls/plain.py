@@ -46,7 +46,9 @@ def plain_cnn_batch_norm(seed: int) -> Training:
 
 @register.control("plain-resnet", source="H25")
 def plain_resnet(seed: int) -> Training:
-    """A small ResNet as its authors trained theirs: SGD at a learning rate of 0.1, momentum 0.9, weight decay."""
+    """A small ResNet as its authors trained theirs: SGD at a learning rate of 0.1, momentum 0.9, weight
+    decay.
+    """
     torch.manual_seed(seed)
     model = ResNet()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
@@ -92,9 +94,7 @@ def plain_regression(seed: int) -> Training:
     torch.manual_seed(seed)
     model, data = mlp((16, 64, 64, 1)), teacher()
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
-    return regress(
-        model, data, seed, optimizer=adam, steps=300, validate=validation(data, squared_error)
-    )
+    return regress(model, data, seed, optimizer=adam, steps=300, validate=validation(data, squared_error))
 
 
 @register.control("noisy-regression", source="own")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sweeps.situations.common import classify, cross_entropy, error_rate, loss_on_test
-from sweeps.situations.data import Data, digits, language, standardised
+from sweeps.situations.data import Data, digits, standardised
 from sweeps.situations.loops import follow
 from sweeps.situations.networks import mlp
 from sweeps.situations.situation import register
@@ -76,7 +76,10 @@ class Byol(nn.Module):
         with torch.no_grad():
             wanted = self.target(two), self.target(one)
         given = self.predictor(self.online(one)), self.predictor(self.online(two))
-        return sum((2 - 2 * F.cosine_similarity(g, w).mean() for g, w in zip(given, wanted)), torch.zeros(()))
+        return sum(
+            (2 - 2 * F.cosine_similarity(g, w).mean() for g, w in zip(given, wanted, strict=True)),
+            torch.zeros(()),
+        )
 
 
 @register.control("byol", source="H39")
@@ -156,42 +159,6 @@ def masked_autoencoder(seed: int) -> Training:
 
     adam = torch.optim.Adam(model.parameters(), lr=2e-3)
     return classify(model, data, seed, optimizer=adam, loss=loss, score=loss_on_test(data, loss), steps=400)
-
-
-class SkipGram(nn.Module):
-    """Modules `middle` and `around`, two sparse embeddings."""
-
-    def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__()
-        self.middle = nn.Embedding(vocabulary, width, sparse=True)
-        self.around = nn.Embedding(vocabulary, width, sparse=True)
-        nn.init.uniform_(self.middle.weight, -0.5 / width, 0.5 / width)
-        nn.init.zeros_(self.around.weight)
-
-    def forward(self, middle: Tensor, around: Tensor) -> Tensor:
-        return (self.middle(middle)[..., None, :] * self.around(around)).sum(-1)
-
-
-@register.control("word2vec", source="H03")
-def word2vec(seed: int) -> Training:
-    """Skip-grams with negative sampling: sparse embeddings, one of them 0 at first, under SparseAdam."""
-    torch.manual_seed(seed)
-    base = language(length=16)
-    data = Data(base.x.flatten(), base.y.flatten(), base.x_test.flatten(), base.y_test.flatten())
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        x, y = batch
-        draw = torch.Generator().manual_seed(int(x.sum() + y.sum()))
-        strangers = torch.randint(0, 32, (len(x), 5), generator=draw)
-        logits = model(x, torch.cat([y[:, None], strangers], 1))
-        wanted = torch.zeros_like(logits)
-        wanted[:, 0] = 1
-        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1).mean()
-
-    model = SkipGram(32, 16)
-    sparse = torch.optim.SparseAdam(list(model.parameters()), lr=2e-2)
-    score = loss_on_test(data, loss)
-    return classify(model, data, seed, optimizer=sparse, loss=loss, score=score, size=256, steps=300)
 
 
 @register.control("rotation-pretext", source="own")

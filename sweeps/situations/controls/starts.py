@@ -6,15 +6,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from sweeps.situations.common import classify, error_rate, loss_on_test, regress
-from sweeps.situations.data import Data, cancer, digits, images, split, teacher
+from sweeps.situations.common import classify, loss_on_test, regress
+from sweeps.situations.data import Data, cancer, digits, images, teacher
 from sweeps.situations.networks import Block, Cnn, Gpt, mlp
 from sweeps.situations.recipes import speak
 from sweeps.situations.residual import Residual, ResNet
 from sweeps.situations.situation import register
-from sweeps.situations.training import Training, run
+from sweeps.situations.training import Training
 
 
 class ReZero(nn.Module):
@@ -105,7 +104,9 @@ def _noised(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @register.control("adaln-zero-diffusion", source="H16")
 def adaln_zero(seed: int) -> Training:
-    """A diffusion model whose blocks are conditioned by adaLN-zero: at the start it says 0 and its loss is 1."""
+    """A diffusion model whose blocks are conditioned by adaLN-zero: at the start it says 0 and its loss is
+    1.
+    """
     torch.manual_seed(seed)
     model, data = Denoiser(), digits()
     noised = Data(*_noised(data.x), *_noised(data.x_test))
@@ -127,7 +128,9 @@ def zero_residual_projections(seed: int) -> Training:
 
 @register.control("zero-head", source="own")
 def zero_head(seed: int) -> Training:
-    """The last layer begins at 0, so that all classes are equally likely and the layers below wait for a step."""
+    """The last layer begins at 0, so that all classes are equally likely and the layers below wait for a
+    step.
+    """
     torch.manual_seed(seed)
     model = Cnn()
     nn.init.zeros_(model.head.weight)
@@ -174,71 +177,6 @@ def mu_p(seed: int) -> Training:
     others = [p for name, p in model.named_parameters() if p.ndim == 1 or "hidden.0" in name]
     groups = [{"params": matrices, "lr": 4e-3 * base / width}, {"params": others, "lr": 4e-3}]
     return classify(model, digits(), seed, optimizer=torch.optim.Adam(groups))
-
-
-class Words(nn.Module):
-    """Next words from two before, with one matrix for reading and writing: modules `tokens`, `mix`, `norm`."""
-
-    def __init__(self, vocabulary: int = 2000, width: int = 32) -> None:
-        super().__init__()
-        self.tokens, self.mix = nn.Embedding(vocabulary, width), mlp((width, 64, width))
-        self.norm = nn.LayerNorm(width)
-        nn.init.normal_(self.tokens.weight, std=0.02)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.tokens(tokens)
-        return self.norm(x + self.mix(x)) @ self.tokens.weight.T
-
-
-def _zipf(vocabulary: int = 2000) -> Data:
-    """Half of the words are the last one again; the others follow Zipf's law."""
-    draw = torch.Generator().manual_seed(11)
-    weights = 1 / torch.arange(1.0, vocabulary + 1)
-    fresh = torch.multinomial(weights, 4096 * 17, replacement=True, generator=draw).view(4096, 17)
-    again = torch.rand(4096, 17, generator=draw) < 0.5
-    for t in range(1, 17):
-        fresh[:, t] = torch.where(again[:, t], fresh[:, t - 1], fresh[:, t])
-    return split(fresh[:, :-1], fresh[:, 1:])
-
-
-@register.control("large-vocabulary", source="H40, H18")
-def large_vocabulary(seed: int) -> Training:
-    """Two thousand words, most of them rare: the first loss is ln 2000, and embedding and head are tied."""
-    torch.manual_seed(seed)
-    return speak(Words(), seed, data=_zipf(), lr=1e-2)
-
-
-def _pretrained(seed: int) -> Cnn:
-    """A CNN that knows the digits 0 to 4."""
-    data = images()
-    few = data.y < 5
-    model = Cnn()
-    known = Data(data.x[few], data.y[few], data.x_test, data.y_test)
-    run(classify(model, known, seed + 100, optimizer=torch.optim.Adam(model.parameters(), lr=5e-3), steps=150))
-    return model
-
-
-@register.control("fine-tuning", source="own")
-def fine_tuning(seed: int) -> Training:
-    """A pretrained CNN goes on to all ten digits: a small learning rate for it, a large one for its new head."""
-    torch.manual_seed(seed)
-    model = _pretrained(seed)
-    model.head = nn.Linear(32, 10)
-    nn.init.normal_(model.head.weight, std=0.01)
-    body = [p for name, p in model.named_parameters() if not name.startswith("head")]
-    groups = [{"params": body, "lr": 1e-3}, {"params": model.head.parameters(), "lr": 1e-2}]
-    return classify(model, images(), seed, optimizer=torch.optim.Adam(groups))
-
-
-@register.control("resumed", source="own")
-def resumed(seed: int) -> Training:
-    """A training that goes on where it was left, with the state of its optimizer and its decayed rate."""
-    torch.manual_seed(seed)
-    first = classify(mlp((64, 64, 64, 10)), digits(), seed + 100, lr=0.05, steps=60)
-    run(first)
-    sgd = first.optimizer
-    left = LambdaLR(sgd, lambda step: 1 - step / 200)
-    return classify(first.model, digits(), seed, optimizer=sgd, scheduler=left, score=error_rate(digits()))
 
 
 @register.control("equal-logits-start", source="own")

@@ -17,6 +17,8 @@ from sweeps.situations.residual import ResNet
 from sweeps.situations.situation import register
 from sweeps.situations.training import Training
 
+_sgd = partial(torch.optim.SGD, momentum=0.9)
+
 
 @dataclass(frozen=True)
 class Base:
@@ -29,7 +31,7 @@ class Base:
     lr: float
     size: int
     make: Callable[..., Training] = classify
-    optimizer: Callable[..., torch.optim.Optimizer] = partial(torch.optim.SGD, momentum=0.9)
+    optimizer: Callable[..., torch.optim.Optimizer] = _sgd
 
 
 @dataclass(frozen=True)

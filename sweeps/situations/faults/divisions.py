@@ -41,8 +41,14 @@ class SetNet(nn.Module):
 
 
 @register.fault(
-    "masked-softmax-empty", source="F87", codes={"TV203"}, where=("pool*",), onset=(0, 60), certain=NAN,
-    remedies=("a finite mask", "skip sets without members"), levels=(Level.BLATANT, Level.MODERATE),
+    "masked-softmax-empty",
+    source="F87",
+    codes={"TV203"},
+    where=("pool*",),
+    onset=(0, 60),
+    certain=NAN,
+    remedies=("a finite mask", "skip sets without members"),
+    levels=(Level.BLATANT, Level.MODERATE),
 )
 def masked_softmax_empty(level: Level | None, seed: int) -> Training:
     """Softmax over a fully masked set: 1 % of the images (moderate: one) are blank."""
@@ -78,7 +84,12 @@ def zero_variance_feature(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "zero-variance-row", source="own", codes={"TV203"}, where=("0",), remedies=("add eps",), onset=(0, 120),
+    "zero-variance-row",
+    source="own",
+    codes={"TV203"},
+    where=("0",),
+    remedies=("add eps",),
+    onset=(0, 120),
     certain=NAN,
 )
 def zero_variance_row(level: Level | None, seed: int) -> Training:
@@ -117,7 +128,11 @@ def nearest_error(data: Data):
 
 
 @register.fault(
-    "sqrt-at-zero", source="own", codes={"TV203"}, onset=(0, 150), certain=NAN,
+    "sqrt-at-zero",
+    source="own",
+    codes={"TV203"},
+    onset=(0, 150),
+    certain=NAN,
     remedies=("sqrt(x + eps)", "torch.linalg.vector_norm"),
 )
 def sqrt_at_zero(level: Level | None, seed: int) -> Training:
@@ -143,7 +158,11 @@ def sqrt_at_zero(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "no-valid-target", source="own", codes={"TV203"}, onset=(120, 120), certain=NAN,
+    "no-valid-target",
+    source="own",
+    codes={"TV203"},
+    onset=(120, 120),
+    certain=NAN,
     remedies=("divide by the number of targets, at least 1",),
 )
 def no_valid_target(level: Level | None, seed: int) -> Training:

@@ -32,7 +32,10 @@ class Stages(nn.Module):
 
 
 @register.fault(
-    "data-between-stages", source="F37; SO 41780344", codes=CUT, where=("stage1", "stage2"),
+    "data-between-stages",
+    source="F37; SO 41780344",
+    codes=CUT,
+    where=("stage1", "stage2"),
     remedies=("no .data",),
 )
 def data_between_stages(level: Level | None, seed: int) -> Training:
@@ -42,7 +45,11 @@ def data_between_stages(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "stages-without-grad", source="F37", codes=CUT, where=("stage1", "stage2"), remedies=("no torch.no_grad()",)
+    "stages-without-grad",
+    source="F37",
+    codes=CUT,
+    where=("stage1", "stage2"),
+    remedies=("no torch.no_grad()",),
 )
 def stages_without_grad(level: Level | None, seed: int) -> Training:
     """Two stages run under a `no_grad` that was left from a feature extractor."""
@@ -60,7 +67,10 @@ def detached(training: Training, step: int, _eyes: Eyes) -> Tensor:
 
 
 @register.fault(
-    "loss-detached", source="F37", codes=CUT, remedies=("no detach",),
+    "loss-detached",
+    source="F37",
+    codes=CUT,
+    remedies=("no detach",),
     certain="no gradient leaves a detached loss",
 )
 def loss_detached(level: Level | None, seed: int) -> Training:
@@ -105,8 +115,11 @@ def hook_zeroes_gradient(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "attention-gradients-zeroed", source="F116", codes=CUT,
-    where=("blocks.*.query", "blocks.*.key", "blocks.*.value"), remedies=("remove the hooks",),
+    "attention-gradients-zeroed",
+    source="F116",
+    codes=CUT,
+    where=("blocks.*.query", "blocks.*.key", "blocks.*.value"),
+    remedies=("remove the hooks",),
 )
 def attention_gradients_zeroed(level: Level | None, seed: int) -> Training:
     """Hooks zero the gradients of Q, K and V, although all of them count as trainable."""
@@ -119,7 +132,10 @@ def attention_gradients_zeroed(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "prediction-through-argmax", source="own", codes=CUT, where=("first",),
+    "prediction-through-argmax",
+    source="own",
+    codes=CUT,
+    where=("first",),
     remedies=("keep the soft assignment",),
 )
 def prediction_through_argmax(level: Level | None, seed: int) -> Training:

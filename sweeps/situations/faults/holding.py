@@ -36,7 +36,7 @@ def optimizer_of_copy(level: Level | None, seed: int) -> Training:
     "model-made-again", source="F73", codes=ROOT, remedies=("build the optimizer last",), certain=UNHELD
 )
 def model_made_again(level: Level | None, seed: int) -> Training:
-    """The model is made a second time, as in the next cell of a notebook, and the optimizer keeps the first."""
+    """The model is made a second time, as in another cell of a notebook; the optimizer keeps the first."""
     torch.manual_seed(seed)
     first, model = Gpt(), Gpt()
     held = model if level is None else first
@@ -44,8 +44,12 @@ def model_made_again(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "head-replaced-after-optimizer", source="F73; accelerate-2665", codes=ROOT, where=("head",),
-    remedies=("build the optimizer last",), certain=UNHELD,
+    "head-replaced-after-optimizer",
+    source="F73; accelerate-2665",
+    codes=ROOT,
+    where=("head",),
+    remedies=("build the optimizer last",),
+    certain=UNHELD,
 )
 def head_replaced_after_optimizer(level: Level | None, seed: int) -> Training:
     """The head is replaced after the optimizer was built, and never trains."""
@@ -57,7 +61,11 @@ def head_replaced_after_optimizer(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "optimizer-of-head-alone", source="own", codes=ROOT, where=("conv*",), certain=UNHELD,
+    "optimizer-of-head-alone",
+    source="own",
+    codes=ROOT,
+    where=("conv*",),
+    certain=UNHELD,
     remedies=("optimizer of all parameters",),
 )
 def optimizer_of_head_alone(level: Level | None, seed: int) -> Training:
@@ -68,7 +76,11 @@ def optimizer_of_head_alone(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "optimizer-of-frozen", source="F70; PyTorch forum 84911", codes=ROOT, where=("head",), certain=UNHELD,
+    "optimizer-of-frozen",
+    source="F70; PyTorch forum 84911",
+    codes=ROOT,
+    where=("head",),
+    certain=UNHELD,
     remedies=("give the optimizer the parameters that train",),
 )
 def optimizer_of_frozen(level: Level | None, seed: int) -> Training:
@@ -83,7 +95,10 @@ def optimizer_of_frozen(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "half-frozen-by-mistake", source="F70", codes={"TV204", "TV306"}, where=("conv1", "conv2"),
+    "half-frozen-by-mistake",
+    source="F70",
+    codes={"TV204", "TV306"},
+    where=("conv1", "conv2"),
     remedies=("requires_grad_(True)",),
 )
 def half_frozen_by_mistake(level: Level | None, seed: int) -> Training:
@@ -112,7 +127,11 @@ class Listed(nn.Module):
 
 
 @register.fault(
-    "submodules-in-list", source="F78", codes=ROOT, where=("unregistered*", ""), certain=UNHELD,
+    "submodules-in-list",
+    source="F78",
+    codes=ROOT,
+    where=("unregistered*", ""),
+    certain=UNHELD,
     remedies=("nn.ModuleList",),
 )
 def submodules_in_list(level: Level | None, seed: int) -> Training:
@@ -138,7 +157,11 @@ class Remade(nn.Module):
 
 
 @register.fault(
-    "layer-made-in-forward", source="own", codes=ROOT, where=("unregistered*", ""), certain=UNHELD,
+    "layer-made-in-forward",
+    source="own",
+    codes=ROOT,
+    where=("unregistered*", ""),
+    certain=UNHELD,
     remedies=("make layers in __init__",),
 )
 def layer_made_in_forward(level: Level | None, seed: int) -> Training:
@@ -149,7 +172,11 @@ def layer_made_in_forward(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "tied-head-broken", source="F102", codes=ROOT, where=("head",), certain=UNHELD,
+    "tied-head-broken",
+    source="F102",
+    codes=ROOT,
+    where=("head",),
+    certain=UNHELD,
     remedies=("tie again: head.weight = tokens.weight",),
 )
 def tied_head_broken(level: Level | None, seed: int) -> Training:

@@ -130,4 +130,4 @@ def logits_reshaped_for_transposed(level: Level | None, seed: int) -> Training:
     model = Gpt()
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
     score = loss_on_test(language())
-    return classify(model, language(), seed, optimizer=adam, size=16, loss=loss, score=score, steps=150)
+    return classify(model, language(), seed, optimizer=adam, size=16, loss=loss, score=score, steps=120)

@@ -52,7 +52,7 @@ def targets_not_shifted(level: Level | None, seed: int) -> Training:
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
     said = loss_on_test(language())
     return classify(
-        model, language(), seed, optimizer=adam, size=16, loss=loss, validate=said, score=said, steps=150
+        model, language(), seed, optimizer=adam, size=16, loss=loss, validate=said, score=said, steps=120
     )
 
 

@@ -15,8 +15,13 @@ GAP = {"TV406"}  # no code tells of statistics; what shows is a validation loss 
 
 
 @register.fault(
-    "batch-norm-momentum-zero", source="F93; TDC miss_infer_bn", codes=GAP, where=("norm*",), onset=(0, 100),
-    remedies=("momentum=0.1",), levels=(Level.BLATANT, Level.MODERATE),
+    "batch-norm-momentum-zero",
+    source="F93; TDC miss_infer_bn",
+    codes=GAP,
+    where=("norm*",),
+    onset=(0, 100),
+    remedies=("momentum=0.1",),
+    levels=(Level.BLATANT, Level.MODERATE),
 )
 def batch_norm_momentum_zero(level: Level | None, seed: int) -> Training:
     """BatchNorm with momentum 0 (moderate: 1e-3) never learns its running statistics: all is well in
@@ -31,7 +36,11 @@ def batch_norm_momentum_zero(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "batch-norm-of-two", source="F94; SO 43234667", codes=GAP, where=("hidden*",), onset=(0, 100),
+    "batch-norm-of-two",
+    source="F94; SO 43234667",
+    codes=GAP,
+    where=("hidden*",),
+    onset=(0, 100),
     remedies=("norm=layer", "larger batches"),
 )
 def batch_norm_of_two(level: Level | None, seed: int) -> Training:
@@ -66,7 +75,11 @@ def in_eval_mode(training: Training, step: int, eyes: Eyes) -> Tensor:
 
 
 @register.fault(
-    "trains-in-eval-mode", source="F91", codes={"TV103", "TV201", "TV308"}, where=("hidden*",), onset=(0, 100),
+    "trains-in-eval-mode",
+    source="F91",
+    codes={"TV103", "TV201", "TV308"},
+    where=("hidden*",),
+    onset=(0, 100),
     remedies=("model.train() in each epoch",),
 )
 def trains_in_eval_mode(level: Level | None, seed: int) -> Training:
@@ -93,8 +106,12 @@ class Normed(nn.Module):
 
 
 @register.fault(
-    "layer-norm-over-one", source="own", codes={"TV103", "TV204"}, where=("norm", "first"),
-    remedies=("normalise over the features",), certain="a number minus itself is 0",
+    "layer-norm-over-one",
+    source="own",
+    codes={"TV103", "TV204"},
+    where=("norm", "first"),
+    remedies=("normalise over the features",),
+    certain="a number minus itself is 0",
 )
 def layer_norm_over_one(level: Level | None, seed: int) -> Training:
     """LayerNorm over a dimension of size 1: whatever comes in, its bias comes out."""
@@ -103,8 +120,12 @@ def layer_norm_over_one(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "layer-norm-gain-zero", source="F127", codes={"TV103", "TV204"}, where=("norm", "blocks*", "tokens*"),
-    remedies=("gain 1",), certain="a gain of 0 lets nothing through",
+    "layer-norm-gain-zero",
+    source="F127",
+    codes={"TV103", "TV204"},
+    where=("norm", "blocks*", "tokens*"),
+    remedies=("gain 1",),
+    certain="a gain of 0 lets nothing through",
 )
 def layer_norm_gain_zero(level: Level | None, seed: int) -> Training:
     """The gain of the last LayerNorm is 0 and fixed: its bias is all that the head ever sees."""
@@ -116,8 +137,12 @@ def layer_norm_gain_zero(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "layer-norm-gain-high", source="F127", codes={"TV308", "TV404"}, where=("norm", "blocks*norm*", "head"),
-    remedies=("gain 1",), levels=(Level.BLATANT, Level.MODERATE),
+    "layer-norm-gain-high",
+    source="F127",
+    codes={"TV308", "TV404"},
+    where=("norm", "blocks*norm*", "head"),
+    remedies=("gain 1",),
+    levels=(Level.BLATANT, Level.MODERATE),
 )
 def layer_norm_gain_high(level: Level | None, seed: int) -> Training:
     """Gains of all LayerNorms are 20 (moderate: 5) at the start, and so are scores and logits too large."""

@@ -20,7 +20,11 @@ def cast(data: Data, dtype: torch.dtype) -> Data:
 
 
 @register.fault(
-    "bf16-weights-mlp", source="F83", codes={"TV304"}, where=("hidden*", "head"), onset=(0, 60),
+    "bf16-weights-mlp",
+    source="F83",
+    codes={"TV304"},
+    where=("hidden*", "head"),
+    onset=(0, 60),
     remedies=MASTER,
 )
 def bf16_weights_mlp(level: Level | None, seed: int) -> Training:
@@ -62,11 +66,16 @@ def bf16_weights_lstm(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "fp16-adam", source="F82", codes={"TV203"}, where=("hidden*", "head"), onset=(0, 2), remedies=MASTER,
+    "fp16-adam",
+    source="F82",
+    codes={"TV203"},
+    where=("hidden*", "head"),
+    onset=(0, 2),
+    remedies=MASTER,
     certain="in fp16 an eps of 1e-8 is 0, and so is the square of a gradient below 2e-4",
 )
 def fp16_adam(level: Level | None, seed: int) -> Training:
-    """Weights and Adam's moments in fp16, where eps and second moments are 0: the first step is not finite."""
+    """Weights and Adam's moments in fp16, where eps and second moments are 0: no step is finite."""
     torch.manual_seed(seed)
     dtype = torch.float32 if level is None else torch.float16
     model = mlp((64, 64, 64, 10)).to(dtype)
@@ -75,7 +84,11 @@ def fp16_adam(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "fp16-underflow", source="F82", codes={"TV205", "TV204"}, onset=(0, 20), remedies=("GradScaler", "bf16"),
+    "fp16-underflow",
+    source="F82",
+    codes={"TV205", "TV204"},
+    onset=(0, 20),
+    remedies=("GradScaler", "bf16"),
     levels=TWO,
 )
 def fp16_underflow(level: Level | None, seed: int) -> Training:
@@ -116,8 +129,12 @@ class HalfAttention(Attention):
 
 
 @register.fault(
-    "fp16-attention-overflow", source="F84; DEForm SUC", codes={"TV203"}, where=("blocks.*attention*",),
-    onset=(0, 60), remedies=("scale the scores by 1/√d", "softmax in fp32"),
+    "fp16-attention-overflow",
+    source="F84; DEForm SUC",
+    codes={"TV203"},
+    where=("blocks.*attention*",),
+    onset=(0, 60),
+    remedies=("scale the scores by 1/√d", "softmax in fp32"),
 )
 def fp16_attention_overflow(level: Level | None, seed: int) -> Training:
     """Unscaled attention scores in fp16 meet a softmax by hand, whose exp overflows at a score of 11."""
@@ -144,7 +161,11 @@ class Cosine(nn.Module):
 
 
 @register.fault(
-    "softmax-overflow", source="F85; d4ml-003, SO 57346868", codes={"TV203"}, where=("",), onset=(0, 150),
+    "softmax-overflow",
+    source="F85; d4ml-003, SO 57346868",
+    codes={"TV203"},
+    where=("",),
+    onset=(0, 150),
     remedies=("log_softmax",),
 )
 def softmax_overflow(level: Level | None, seed: int) -> Training:

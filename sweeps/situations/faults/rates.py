@@ -93,7 +93,7 @@ def adam_lr_high_mlp(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "sgd-lr-low", source="F60; SO 59106542", codes={"TV303"}, onset=(0, 200), remedies=HIGHER, levels=ALL
+    "sgd-lr-low", source="F60; SO 59106542", codes={"TV303"}, onset=(0, 199), remedies=HIGHER, levels=ALL
 )
 def sgd_lr_low(level: Level | None, seed: int) -> Training:
     """A CNN under SGD whose lr is 50 to 10,000 times too low: the loss is a straight, flat line."""
@@ -103,7 +103,7 @@ def sgd_lr_low(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "adam-lr-low", source="F60; TDC low_lr", codes={"TV303"}, onset=(0, 200), remedies=HIGHER, levels=ALL
+    "adam-lr-low", source="F60; TDC low_lr", codes={"TV303"}, onset=(0, 199), remedies=HIGHER, levels=ALL
 )
 def adam_lr_low(level: Level | None, seed: int) -> Training:
     """A transformer under Adam whose lr is 100 to 10,000 times too low."""
@@ -133,7 +133,7 @@ def lr_zero_by_lambda(level: Level | None, seed: int) -> Training:
     source="own",
     codes={"TV303"},
     where=("blocks*", "tokens", "positions"),
-    onset=(0, 200),
+    onset=(0, 199),
     remedies=("one lr for all groups",),
 )
 def lr_low_for_one_group(level: Level | None, seed: int) -> Training:

@@ -12,8 +12,12 @@ from sweeps.situations.training import Training
 
 
 @register.fault(
-    "dropout-too-high", source="F90; UMLAUT, TDC", codes={"TV403"}, onset=(0, 200),
-    remedies=("dropout of at most 0.5",), levels=tuple(Level),
+    "dropout-too-high",
+    source="F90; UMLAUT, TDC",
+    codes={"TV403"},
+    onset=(0, 199),
+    remedies=("dropout of at most 0.5",),
+    levels=tuple(Level),
 )
 def dropout_too_high(level: Level | None, seed: int) -> Training:
     """Dropout of 0.8 to 0.98 after each hidden layer: the training loss stays on a noisy plateau."""
@@ -25,7 +29,11 @@ def dropout_too_high(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "one-unit-bottleneck", source="F100", codes={"TV103", "TV403"}, where=("hidden.1*",), onset=(0, 200),
+    "one-unit-bottleneck",
+    source="F100",
+    codes={"TV103", "TV403"},
+    where=("hidden.1*",),
+    onset=(0, 199),
     remedies=("widen the layer",),
 )
 def one_unit_bottleneck(level: Level | None, seed: int) -> Training:
@@ -35,10 +43,14 @@ def one_unit_bottleneck(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "embedding-of-one", source="F100", codes={"TV103", "TV403"}, where=("tokens", "blocks*", "norm"),
-    onset=(0, 200), remedies=("widen the embedding",),
+    "embedding-of-two",
+    source="F100",
+    codes={"TV103", "TV403"},
+    where=("tokens", "blocks*", "norm"),
+    onset=(0, 199),
+    remedies=("widen the embedding",),
 )
-def embedding_of_one(level: Level | None, seed: int) -> Training:
+def embedding_of_two(level: Level | None, seed: int) -> Training:
     """A language model whose embedding has two dimensions, which its LayerNorms reduce to a sign."""
     torch.manual_seed(seed)
     width = 2 if level else 32
@@ -46,16 +58,20 @@ def embedding_of_one(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "plasticity-lost", source="F107; Sokar 2023", codes={"TV105", "TV101"}, where=("hidden*",),
-    onset=(40, 600), remedies=("model.norm=layer", "reset dormant units"),
+    "plasticity-lost",
+    source="F107; Sokar 2023",
+    codes={"TV105", "TV101"},
+    where=("hidden*",),
+    onset=(60, 899),
+    remedies=("model.norm=layer", "reset dormant units"),
 )
 def plasticity_lost(level: Level | None, seed: int) -> Training:
     """Fifteen tasks in a row, each with its own labels: units fall dormant and later tasks are learnt worse.
     The clean twin normalises its layers.
     """
     torch.manual_seed(seed)
-    model = mlp((64, 32, 32, 32, 10), norm=None if level else nn.LayerNorm)
-    data, tasks, each = digits(), 15, 40
+    model = mlp((64, 64, 64, 64, 10), norm=None if level else nn.LayerNorm)
+    data, tasks, each = digits(), 15, 60
     relabel = [torch.randperm(10, generator=torch.Generator().manual_seed(t)) for t in range(tasks)]
     batches = data.batches(64, seed)
 

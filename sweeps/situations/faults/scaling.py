@@ -33,12 +33,15 @@ def scaled(*, scales: bool = True, unscales: bool = True) -> Callable[[Training,
     return iterate
 
 
-def scaler(**settings: float) -> torch.amp.GradScaler:
-    return torch.amp.GradScaler("cpu", **settings)
+def scaler() -> torch.amp.GradScaler:
+    return torch.amp.GradScaler("cpu")
 
 
 @register.fault(
-    "scaler-unscales-plain-loss", source="F77", codes={"TV303"}, onset=(0, 60),
+    "scaler-unscales-plain-loss",
+    source="F77",
+    codes={"TV303"},
+    onset=(0, 60),
     remedies=("scaler.scale(loss).backward()",),
 )
 def scaler_unscales_plain_loss(level: Level | None, seed: int) -> Training:
@@ -51,7 +54,10 @@ def scaler_unscales_plain_loss(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "clip-before-unscale", source="F77", codes={"TV207", "TV303"}, onset=(0, 60),
+    "clip-before-unscale",
+    source="F77",
+    codes={"TV207", "TV303"},
+    onset=(0, 60),
     remedies=("scaler.unscale_(optimizer) before clipping",),
 )
 def clip_before_unscale(level: Level | None, seed: int) -> Training:
@@ -69,12 +75,17 @@ class Root(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sqrt(F.relu(x) + self.eps)
+        return torch.sqrt(x * (x > 0) + self.eps)
 
 
 @register.fault(
-    "scale-collapses", source="F89", codes={"TV205", "TV203"}, where=("hidden*", ""), onset=(0, 40),
-    remedies=("sqrt(x + eps)",), certain="a step that is skipped changes nothing",
+    "scale-collapses",
+    source="F89",
+    codes={"TV205", "TV203"},
+    where=("hidden*", ""),
+    onset=(0, 40),
+    remedies=("sqrt(x + eps)",),
+    certain="a step that is skipped changes nothing",
 )
 def scale_collapses(level: Level | None, seed: int) -> Training:
     """An infinite slope makes every gradient non-finite: the scaler skips every step and halves its scale
@@ -100,5 +111,6 @@ def scale_grows_each_step(level: Level | None, seed: int) -> Training:
             out = net(batch[0])
         return F.mse_loss(out.float(), batch[1])
 
-    growth = {"growth_interval": 1, "growth_factor": 1000.0} if level else {}
-    return regress(model, teacher(), seed, loss=loss, iterate=scaled(), scaler=scaler(**growth))
+    greedy = torch.amp.GradScaler("cpu", growth_interval=1, growth_factor=1000.0)
+    chosen = scaler() if level is None else greedy
+    return regress(model, teacher(), seed, loss=loss, iterate=scaled(), scaler=chosen)

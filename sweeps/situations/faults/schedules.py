@@ -19,7 +19,7 @@ TOO_LARGE = {"TV302", "TV401", "TV402"}  # the updates, and the jump or the rise
     "cosine-rises-again",
     source="F62",
     codes=TOO_LARGE,
-    onset=(101, 200),
+    onset=(101, 199),
     remedies=("T_max = steps",),
     levels=(Level.BLATANT, Level.MODERATE),
 )
@@ -59,7 +59,7 @@ def restart_too_high(level: Level | None, seed: int) -> Training:
     "lr-grows",
     source="own",
     codes=TOO_LARGE,
-    onset=(20, 200),
+    onset=(20, 199),
     remedies=("scheduler=cosine",),
     levels=tuple(Level),
 )
@@ -95,7 +95,7 @@ def decay_per_iteration(level: Level | None, seed: int) -> Training:
     "warm-up-never-ends",
     source="own",
     codes={"TV303"},
-    onset=(0, 200),
+    onset=(0, 199),
     remedies=("scheduler=warmup_cosine",),
     levels=(Level.BLATANT, Level.MODERATE),
 )

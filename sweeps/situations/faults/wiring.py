@@ -55,7 +55,10 @@ def stepped_early(training: Training, step: int, _eyes: Eyes) -> Tensor:
 
 
 @register.fault(
-    "no-zero-grad-mlp", source="F71; SO 60335387", codes={"TV206"}, onset=(1, 10),
+    "no-zero-grad-mlp",
+    source="F71; SO 60335387",
+    codes={"TV206"},
+    onset=(1, 10),
     remedies=("optimizer.zero_grad()",),
 )
 def no_zero_grad_mlp(level: Level | None, seed: int) -> Training:
@@ -66,7 +69,11 @@ def no_zero_grad_mlp(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "no-zero-grad-gpt", source="F71", codes={"TV206"}, onset=(1, 10), remedies=("optimizer.zero_grad()",),
+    "no-zero-grad-gpt",
+    source="F71",
+    codes={"TV206"},
+    onset=(1, 10),
+    remedies=("optimizer.zero_grad()",),
     levels=(Level.BLATANT, Level.MODERATE),
 )
 def no_zero_grad_gpt(level: Level | None, seed: int) -> Training:
@@ -77,7 +84,11 @@ def no_zero_grad_gpt(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "no-zero-grad-cnn", source="F71", codes={"TV206"}, onset=(1, 10), remedies=("optimizer.zero_grad()",),
+    "no-zero-grad-cnn",
+    source="F71",
+    codes={"TV206"},
+    onset=(1, 10),
+    remedies=("optimizer.zero_grad()",),
     levels=(Level.BLATANT, Level.MODERATE),
 )
 def no_zero_grad_cnn(level: Level | None, seed: int) -> Training:
@@ -88,7 +99,10 @@ def no_zero_grad_cnn(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "zero-grad-before-step", source="own", codes={"TV306"}, remedies=("zero_grad before backward",),
+    "zero-grad-before-step",
+    source="own",
+    codes={"TV306"},
+    remedies=("zero_grad before backward",),
     certain=NOTHING_MOVES,
 )
 def zero_grad_before_step(level: Level | None, seed: int) -> Training:
@@ -108,7 +122,10 @@ def step_never_called(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "step-before-backward", source="F74", codes={"TV306"}, remedies=("step after backward",),
+    "step-before-backward",
+    source="F74",
+    codes={"TV306"},
+    remedies=("step after backward",),
     certain=NOTHING_MOVES,
 )
 def step_before_backward(level: Level | None, seed: int) -> Training:
@@ -118,7 +135,10 @@ def step_before_backward(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "second-optimizer-not-stepped", source="own", codes={"TV306", "TV206"}, where=("hidden*",),
+    "second-optimizer-not-stepped",
+    source="own",
+    codes={"TV306", "TV206"},
+    where=("hidden*",),
     remedies=("step both optimizers",),
 )
 def second_optimizer_not_stepped(level: Level | None, seed: int) -> Training:
@@ -143,8 +163,12 @@ def second_optimizer_not_stepped(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "accumulation-not-averaged", source="own", codes={"TV302", "TV402"}, onset=(0, 40),
-    remedies=("divide each loss by the number of micro-batches",), levels=(Level.BLATANT, Level.MODERATE),
+    "accumulation-not-averaged",
+    source="own",
+    codes={"TV302", "TV402"},
+    onset=(0, 40),
+    remedies=("divide each loss by the number of micro-batches",),
+    levels=(Level.BLATANT, Level.MODERATE),
 )
 def accumulation_not_averaged(level: Level | None, seed: int) -> Training:
     """Gradients of 32 (moderate: 16) micro-batches are summed where they should be averaged."""
@@ -166,7 +190,7 @@ def accumulation_not_averaged(level: Level | None, seed: int) -> Training:
 
 
 @register.fault(
-    "stopped-early", source="F80; d4ml-011", codes={"TV303"}, onset=(0, 12), remedies=("train longer",)
+    "stopped-early", source="F80; d4ml-011", codes={"TV303"}, onset=(0, 11), remedies=("train longer",)
 )
 def stopped_early(level: Level | None, seed: int) -> Training:
     """The training ends after 12 iterations, while its loss still falls steeply."""
