@@ -54,7 +54,7 @@ AFTER: dict[str, dict[str, Any]] = {
     "loss": {},
     "forward": {"activation": [1, 2], "output": [0]},
     "parameters": {"parameter": [0]},
-    "input": {"input": [0]},
+    "input": {"input": [0], "output": [0]},
 }
 """What is bad where an origin is given, last in the order of evaluation first."""
 
@@ -82,11 +82,18 @@ def test_a_finite_run_is_healthy():
 
 
 def test_bad_data_names_batch_row_and_entries():
-    look = changed(ill(healthy(0), input=[1]), "input", first_bad=[2.0**53, 5 * ROWS + 17])
+    look = changed(ill(healthy(0), input=[1], output=[0]), "input", first_bad=[2.0**53, 5 * ROWS + 17])
     finding = only(TV203, window([look]))
     assert finding.message == "Row 17 of batch[1] in batch 5 holds NaN or Inf (3 entries)."
     assert (finding.where, finding.cause) == (("batch[1]",), "bad data")
     assert finding.evidence == {"origin": "input", "iteration": 0, "batch": 5, "row": 17, "entries": 3}
+
+
+def test_a_mask_of_inf_that_does_no_harm_is_nothing_and_not_the_origin_of_a_later_nan():
+    masked = [ill(healthy(i), input=[1]) for i in range(5)]
+    assert silent(TV203, window(masked))
+    later = ill(healthy(5), input=[1], gradient=[0])
+    assert only(TV203, window([*masked, later])).evidence["origin"] == "backward"
 
 
 def test_parameters_that_were_bad_from_the_start_are_told_from_those_that_became_so():

@@ -157,6 +157,6 @@ def test_the_verdict_does_not_change_when_the_run_s_loss_is_scaled(options, loss
     assert [(f.severity, f.cause) for f in one] == [(f.severity, f.cause) for f in other]
 
 
-@given(st.floats(0, 10), st.floats(0, 0.99))
+@given(st.floats(0, 5), st.floats(0, 0.99))
 def test_data_within_the_limits_are_never_accused(rms, top):
     assert silent(TV502, of(run([2.3] * 4, rms=rms * 0.999, top=top)))

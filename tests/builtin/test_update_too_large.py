@@ -160,3 +160,10 @@ def test_the_order_of_the_parameters_changes_nothing_but_ties(steps):
 def test_steps_below_the_brisk_limit_are_never_accused(steps):
     calm = [moved(s.step, 0.02, loss=s.loss) for s in steps]
     assert silent(TV302, of(calm))
+
+
+def test_a_long_spell_after_which_all_that_was_learned_is_gone_is_critical():
+    losses = [*[2.5 * 0.8**i for i in range(12)], *[2.3] * 20]
+    finding = only(TV302, of(run([0.05] * 14 + [1e-4] * 18, losses)))
+    assert (finding.severity, finding.since) == (Severity.CRITICAL, 0)
+    assert finding.evidence["harm"] == "the loss is back where it started"

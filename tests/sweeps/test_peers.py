@@ -97,7 +97,7 @@ def test_a_clean_regression_is_clean(judge):
 
 @pytest.mark.parametrize("judge", sorted({*SILENT} - {"DeepLocalize"}))
 def test_a_clean_classification_is_clean(judge):
-    """But to DeepLocalize: a softmax leaves the mean of the last weight as it is, and that is what it looks at."""
+    """But to DeepLocalize: a softmax leaves the mean of the last weight, which it looks at, as it is."""
     hard = made(net(), lr=3e-3, targets=lambda x: (x[:, 0] + 2 * x[:, 1] * x[:, 2] > 0).long())
     assert said(judge, hard) == []
 

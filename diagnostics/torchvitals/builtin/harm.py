@@ -40,6 +40,8 @@ def harm_since(window: Window, began: int, ended: int, *, patience: int = PATIEN
         return "the loss has blown up"
     if len(since) >= RECENT and float(np.median(since[-RECENT:])) > RISE * first:
         return "the loss has risen above its start"
+    if _lost([x for step, x in losses if step > began], _start(window)):
+        return "the loss is back where it started"
     looks = {s.step for s in window.snapshots if s.tables}
     looked = [x for step, x in losses if step >= began and step in looks]
     return "the loss stands still" if len(looked) >= patience and _flat(looked, _start(window)) else None
@@ -52,9 +54,12 @@ def finite_losses(window: Window) -> list[tuple[int, float]]:
 
 def has_learned(window: Window, since: int) -> bool:
     """Whether the loss, some step after `since`, was well below its start over a few steps in a row."""
-    after = [x for step, x in finite_losses(window) if step > since]
-    few = (float(np.median(after[i : i + 5])) for i in range(len(after) - 4))
-    return min(few, default=math.inf) < LOST * _start(window)
+    return _learned([x for step, x in finite_losses(window) if step > since], _start(window))
+
+
+def _learned(losses: Sequence[float], start: float) -> bool:
+    few = (float(np.median(losses[i : i + 5])) for i in range(len(losses) - 4))
+    return min(few, default=math.inf) < LOST * start
 
 
 def broken(snapshot: Snapshot) -> bool:
@@ -64,6 +69,12 @@ def broken(snapshot: Snapshot) -> bool:
     if snapshot.loss is not None and not math.isfinite(snapshot.loss):
         return True
     return "parameter" in snapshot and bool(snapshot["parameter"]["nonfinite"].any())
+
+
+def _lost(losses: Sequence[float], start: float) -> bool:
+    """Whether something had been learned, and nothing of it is left for a while."""
+    long = 2 * RECENT
+    return _learned(losses, start) and min(losses[-long:]) > LOST * start
 
 
 def _flat(losses: Sequence[float], start: float) -> bool:

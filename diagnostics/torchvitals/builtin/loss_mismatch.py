@@ -92,7 +92,7 @@ class LossMismatch(Diagnostic):
 
 
 def _flipped(looks: Sequence[Snapshot]) -> Iterator[tuple[str, Mismatch]]:
-    """The only loss function called, where the run's loss is the same negative multiple of it at each look."""
+    """The only loss function called, where the loss is the same negative multiple of it at each look."""
     pairs = [(list(calls(look)), look.loss) for look in looks[-3:]]
     factors = [
         loss / found[0].mean for found, loss in pairs if loss and len(found) == 1 and found[0].mean > 0
@@ -103,7 +103,7 @@ def _flipped(looks: Sequence[Snapshot]) -> Iterator[tuple[str, Mismatch]]:
             name,
             Mismatch(
                 cause="sign of the loss",
-                message=f"The loss is {factors[-1]:.3g} times {name}, so that an optimizer makes {name} large.",
+                message=f"The loss is {factors[-1]:.3g} times {name}, which an optimizer so makes large.",
                 remedy=Remedy("Drop the minus: optimizers make the loss small."),
             ),
         )

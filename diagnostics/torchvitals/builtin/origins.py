@@ -13,8 +13,10 @@ from torchvitals.core.tables import NONE_BAD, ROWS
 
 def trace(look: Snapshot, before: Sequence[Snapshot], *, near_limit: float) -> Origin | None:
     """The first bad place of a look; None where what is bad is not of the kinds that are known here."""
+    # A mask of -inf that earlier steps lived with is not where it came from.
+    harmless = any(bad_rows(s, "input") and not s.nonfinite for s in before)
     return (
-        input_origin(look)
+        (None if harmless else input_origin(look))
         or parameters_origin(look, before)
         or forward_origin(look, before, near_limit)
         or output_origin(look)

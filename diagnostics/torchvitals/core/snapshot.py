@@ -33,8 +33,13 @@ class Snapshot:
 
     @cached_property
     def nonfinite(self) -> bool:
-        """Whether any table or the loss holds a NaN or Inf."""
-        bad = any("nonfinite" in t.columns and bool(t["nonfinite"].any()) for t in self.tables.values())
+        """Whether the loss or any table but that of the inputs holds a NaN or Inf.
+
+        Inputs are what was given and not what was computed: a mask of -inf is no illness, and a NaN among
+        them shows in the output.
+        """
+        computed = [t for kind, t in self.tables.items() if kind != "input" and "nonfinite" in t.columns]
+        bad = any(bool(t["nonfinite"].any()) for t in computed)
         return bad or (self.loss is not None and not math.isfinite(self.loss))
 
     @property

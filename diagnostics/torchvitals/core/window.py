@@ -8,8 +8,8 @@ from torchvitals.core.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Window:
-    """The last `size` snapshots, the last `size` of those with tables, and the first `head` of those with
-    tables.
+    """The last `size` snapshots, and of those with tables, as of those with a validation loss, the last `size`
+    and the first `head`.
 
     Its length is bounded whatever the run's. `add` gives a new window; a window never changes.
     """
@@ -18,7 +18,7 @@ class Window:
     size: int = field(default=64, kw_only=True)
     """snapshots of each sort that are kept; 1 or more"""
     head: int = field(default=16, kw_only=True)
-    """first snapshots with tables, kept for the whole run; 1 or more"""
+    """first snapshots of either sort, kept for the whole run; 1 or more"""
 
     def __post_init__(self) -> None:
         for name in ("size", "head"):
@@ -35,7 +35,9 @@ class Window:
     def add(self, snapshot: Snapshot) -> "Window":
         snapshots = (*self.snapshots, snapshot)
         measured = [s.step for s in snapshots if s.tables]
+        validated = [s.step for s in snapshots if "val_loss" in s.scalars]
         kept = {*measured[: self.head], *measured[-self.size :], *(s.step for s in snapshots[-self.size :])}
+        kept |= {*validated[: self.head], *validated[-self.size :]}
         return Window(tuple(s for s in snapshots if s.step in kept), size=self.size, head=self.head)
 
     def looks(self, *kinds: str) -> tuple[Snapshot, ...]:

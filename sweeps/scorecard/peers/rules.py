@@ -69,24 +69,23 @@ class Watcher:
 
     def step(self, loss: Tensor | float | None = None) -> None:
         self._step += 1
-        if not self._done:
-            try:
-                self._hear(self._rules.look(self._shared.look(self._step, loss)))
-            except Exception as raised:  # must not reach the training, which it would end
-                self._error = f"{type(raised).__name__}: {raised}"
+        self._ask(lambda: self._rules.look(self._shared.look(self._step, loss)))
 
     def validation(self, loss: float) -> None:
         self._shared.forget()
-        if not self._done:
-            self._hear(self._rules.validated(loss))
+        self._ask(lambda: self._rules.validated(loss))
 
     def outcome(self) -> Outcome:
         alerts = tuple(self._alerts.values())
         return Outcome(alerts=alerts, root=alerts[0] if alerts else None, error=self._error)
 
-    @property
-    def _done(self) -> bool:
-        return bool(self._error) or (self._rules.stops and bool(self._alerts))
+    def _ask(self, messages: Callable[[], Iterator[Said]]) -> None:
+        if self._error or (self._rules.stops and self._alerts):
+            return
+        try:
+            self._hear(messages())
+        except Exception as raised:  # must not reach the training, which it would end
+            self._error = f"{type(raised).__name__}: {raised}"
 
     def _hear(self, messages: Iterator[Said]) -> None:
         for said in messages:

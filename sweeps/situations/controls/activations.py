@@ -51,7 +51,9 @@ def sparse_relu(seed: int) -> Training:
 
 @register.control("relu-20-layers", source="H54")
 def relu_20_layers(seed: int) -> Training:
-    """Twenty ReLU layers with He's initialisation: some units fire for no sample of a batch from the start."""
+    """Twenty ReLU layers with He's initialisation: some units fire for no sample of a batch from
+    the start.
+    """
     torch.manual_seed(seed)
     model = mlp((64, *(96,) * 20, 10))
     return _adam(model, digits(), seed, lr=1e-3, size=96)

@@ -16,7 +16,9 @@ from sweeps.situations.training import Training
 
 
 class Words(nn.Module):
-    """Next words from two before, with one matrix for reading and writing: modules `tokens`, `mix`, `norm`."""
+    """Next words from two before, with one matrix for reading and writing: modules `tokens`,
+    `mix`, `norm`.
+    """
 
     def __init__(self, vocabulary: int = 2000, width: int = 32) -> None:
         super().__init__()

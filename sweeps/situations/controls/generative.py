@@ -82,8 +82,8 @@ class Flow(nn.Module):
 
     def __init__(self, features: int = 8, depth: int = 4) -> None:
         super().__init__()
-        self.half = features // 2
-        self.nets = nn.ModuleList(mlp((self.half, 32, features), act=nn.Tanh) for _ in range(depth))
+        self.cut = features // 2
+        self.nets = nn.ModuleList(mlp((self.cut, 32, features), act=nn.Tanh) for _ in range(depth))
         for net in self.nets:
             for parameter in net.get_submodule("head").parameters():
                 nn.init.zeros_(parameter)
@@ -92,7 +92,7 @@ class Flow(nn.Module):
         """Negative log-likelihood of each row, in nats."""
         volume = torch.zeros(len(x))
         for net in self.nets:
-            fixed, moved = x[:, : self.half], x[:, self.half :]
+            fixed, moved = x[:, : self.cut], x[:, self.cut :]
             shift, scale = net(fixed).chunk(2, -1)
             scale = 2 * torch.tanh(scale)
             x = torch.cat([moved * scale.exp() + shift, fixed], 1)

@@ -23,7 +23,9 @@ def plain_mlp(seed: int) -> Training:
 
 @register.control("plain-mlp-torch-init", source="own")
 def plain_mlp_torch_init(seed: int) -> Training:
-    """Three ReLU layers left to torch's own initialisation, under Adam with its own learning rate of 0.001."""
+    """Three ReLU layers left to torch's own initialisation, under Adam with its own learning rate
+    of 0.001.
+    """
     torch.manual_seed(seed)
     model = mlp((64, 64, 64, 64, 10), init=None)
     return classify(model, digits(), seed, optimizer=torch.optim.Adam(model.parameters()), steps=300)
@@ -57,7 +59,9 @@ def plain_resnet(seed: int) -> Training:
 
 @register.control("plain-gpt", source="H17")
 def plain_gpt(seed: int) -> Training:
-    """A small pre-norm transformer under AdamW: gradients of norms and matrices are of very different sizes."""
+    """A small pre-norm transformer under AdamW: gradients of norms and matrices are of very
+    different sizes.
+    """
     torch.manual_seed(seed)
     model = Gpt()
     return speak(model, seed, optimizer=torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01))

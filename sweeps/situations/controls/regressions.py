@@ -83,7 +83,9 @@ def many_outputs(seed: int) -> Training:
 
 @register.control("tiny-loss", source="own")
 def tiny_loss(seed: int) -> Training:
-    """Targets of a hundredth, whose squared error is tiny from the start, under a method that does not mind."""
+    """Targets of a hundredth, whose squared error is tiny from the start, under a method that
+    does not mind.
+    """
     base = teacher()
     data = Data(base.x, base.y / 100, base.x_test, base.y_test / 100)
     torch.manual_seed(seed)

@@ -150,7 +150,9 @@ def gradual_unfreezing(seed: int) -> Training:
 
 
 def _tasks(data: Data, parts: list[Callable[[Tensor], Tensor]], each: int, seed: int) -> Callable[[int], Any]:
-    """Batches of 64 of the rows that a part picks by their labels; each part for `each` steps, the last on."""
+    """Batches of 64 of the rows that a part picks by their labels; each part for `each` steps,
+    the last on.
+    """
     rows = [torch.nonzero(part(data.y))[:, 0] for part in parts]
 
     def batch(step: int) -> tuple[Tensor, Tensor]:

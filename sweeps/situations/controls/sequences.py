@@ -66,7 +66,9 @@ def lstm_both_ways(seed: int) -> Training:
 
 @register.control("lstm-clipped-hard", source="H20")
 def lstm_clipped_hard(seed: int) -> Training:
-    """An LSTM language model under SGD at a rate of 5, clipped to 0.25: always at first, later now and then."""
+    """An LSTM language model under SGD at a rate of 5, clipped to 0.25: always at first, later
+    now and then.
+    """
     torch.manual_seed(seed)
     model = Lstm()
     sgd = torch.optim.SGD(model.parameters(), lr=5.0)

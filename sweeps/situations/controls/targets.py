@@ -1,5 +1,6 @@
 """Targets that are soft, mixed, told by another model, or many at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,14 @@ from sweeps.situations.data import Data, digits, images
 from sweeps.situations.networks import Cnn, mlp
 from sweeps.situations.situation import register
 from sweeps.situations.training import Training, run
+
+
+def _mlp(seed: int, loss: Callable[[nn.Module, Any], Tensor], **rest: Any) -> Training:
+    """The digits MLP under Adam and a loss."""
+    torch.manual_seed(seed)
+    model = mlp((64, 64, 64, 10))
+    adam = torch.optim.Adam(model.parameters(), lr=3e-3)
+    return classify(model, digits(), seed, optimizer=adam, loss=loss, **rest)
 
 
 @register.control("multi-label", source="own")

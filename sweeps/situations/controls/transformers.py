@@ -28,7 +28,9 @@ def post_norm_with_warm_up(seed: int) -> Training:
 
 @register.control("clipped-all-along", source="H21")
 def clipped_all_along(seed: int) -> Training:
-    """A transformer under SGD whose gradient norm is clipped to 0.1, for which its learning rate was chosen."""
+    """A transformer under SGD whose gradient norm is clipped to 0.1, for which its learning rate
+    was chosen.
+    """
     torch.manual_seed(seed)
     model = Gpt()
     sgd = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
