@@ -93,9 +93,8 @@ def test_an_unknown_name_is_answered_with_close_ones_and_the_whole_list():
     with pytest.raises(UnknownName) as caught:
         registry.resolve(["dead_unit"])
     text = str(caught.value)
-    assert text.startswith(
-        "Unknown diagnostic 'dead_unit'. Did you mean 'dead-units'? Installed: dead-units, "
-    )
+    assert text.startswith("Unknown diagnostic 'dead_unit'. Did you mean 'dead-units'")
+    assert "Installed: always-clipped, " in text
 
 
 @pytest.mark.parametrize(

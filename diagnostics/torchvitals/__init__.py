@@ -17,6 +17,7 @@ from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.core.window import Window
+from torchvitals.preflight import Preflight, preflight
 from torchvitals.schedule import Schedule
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ __all__ = [
     "Diagnostic",
     "Finding",
     "Incident",
+    "Preflight",
     "Remedy",
     "Reporter",
     "Schedule",
@@ -36,5 +38,6 @@ __all__ = [
     "TrainingStopped",
     "Vitals",
     "Window",
+    "preflight",
     "watch",
 ]

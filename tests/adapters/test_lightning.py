@@ -123,7 +123,7 @@ def test_a_nan_in_a_batch_is_named_by_tensor_row_and_batch(pl):
     trainer_of(pl, callback).fit(module_of(pl), loader(batches))
     root = callback.summary.root
     assert root is not None
-    assert (root.code, root.onset, root.where) == ("TV203", 29, ("batch",))
+    assert (root.code, root.onset, root.where) == ("TV501", 29, ("batch",))
     assert (root.evidence["batch"], root.evidence["row"]) == (29, 5)
 
 

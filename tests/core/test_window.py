@@ -34,6 +34,15 @@ def test_a_window_of_a_run_of_ten_thousand_steps_is_bounded_and_remembers_its_st
     assert window.latest.step == 9999
 
 
+def test_validation_losses_outlive_the_steps_between_them():
+    window = Window(size=8, head=2)
+    for step in range(200):
+        window = window.add(Snapshot(step, {"val_loss": 1.0} if step % 20 == 0 else {}))
+    told = [s.step for s in window.snapshots if "val_loss" in s.scalars]
+    assert told == [0, 20, 40, 60, 80, 100, 120, 140, 160, 180]
+    assert len(window) <= 2 + 2 * 8
+
+
 def test_adding_leaves_the_old_window_as_it_was():
     old = filled([True, False])
     old.add(Snapshot(2))

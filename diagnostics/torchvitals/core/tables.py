@@ -80,7 +80,7 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "unzeroed": np.maximum,  # its gradient was not emptied between two steps of its optimizer
     "broadcast": np.maximum,  # prediction and target of a loss function had different shapes
     "adjusted": np.maximum,  # a loss function was given weights, smoothing or ignored targets
-    "mixing": np.maximum,  # largest change of a sample's output when the others change, over the output's scale
+    "mixing": np.maximum,  # largest change of a sample's output when others change, over its scale
     # one boolean per unit
     "fired": _either,  # the unit passed a gradient at some position
     "present": _either,  # the class was among the targets
@@ -101,7 +101,8 @@ class Table:
     """What one kind of measurement gave at one step.
 
     `names` holds the rows in execution order. `columns` holds arrays of shape (rows,): float64, or text for
-    `TEXTS`. `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never nan.
+    `TEXTS`. `units` holds one `Bits` array per row. A row that was not measured is absent: never 0, never
+    nan.
     """
 
     kind: str

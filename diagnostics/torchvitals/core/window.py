@@ -8,7 +8,7 @@ from torchvitals.core.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Window:
-    """The last `size` snapshots, and of those with tables, as of those with a validation loss, the last `size`
+    """The last `size` snapshots; of those with tables, and of those with a validation loss, the last `size`
     and the first `head`.
 
     Its length is bounded whatever the run's. `add` gives a new window; a window never changes.

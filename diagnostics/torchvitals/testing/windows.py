@@ -59,9 +59,7 @@ _WORDS: Mapping[str, str] = {"op": "relu", "after": "", "reduction": "mean"}
 _BITS: Mapping[str, bool] = {"fired": True, "present": True, "dormant": False}
 
 
-def table(
-    kind: str, names: Sequence[str] = SITES, *, units: int = 8, **columns: Any
-) -> Table:
+def table(kind: str, names: Sequence[str] = SITES, *, units: int = 8, **columns: Any) -> Table:
     """A table with every statistic, healthy where `columns` does not say otherwise.
 
     A column is one number (or text) for all rows, or one a row. Of what is said per unit (`fired`, `present`,

@@ -1,6 +1,7 @@
 """The package torch-audit itself, at its defaults: `autopatch`, which looks at every 1,000th step.
 
-All that it calls a warning or an error is an alert, its hints on speed too; the worst is what it says first.
+What it calls a warning or an error is an alert, but for its hints on speed and style, which say nothing of a
+training's health; the worst is what it says first.
 """
 
 from collections.abc import Iterator
@@ -62,9 +63,9 @@ class Audit:
         for finding in self._auditor.pop_new_findings():
             if finding.rule_id == "TA000":  # one of its checks failed
                 self._complaints.append(finding.message)
-            elif finding.severity.value != "INFO":
+            elif finding.severity.value != "INFO" and finding.rule_id in CODES:
                 where = (finding.module_path,) if finding.module_path else ()
-                codes = CODES.get(finding.rule_id, ())
+                codes = CODES[finding.rule_id]
                 step = max(self._step, 0)
                 alert = Alert(
                     step=step, rule=finding.rule_id, codes=codes, where=where, cause=finding.message
