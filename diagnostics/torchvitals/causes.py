@@ -7,7 +7,9 @@ from torchvitals.core.finding import Incident, Severity
 
 _STALLED = frozenset({"TV403"})
 """A loss that stays where it is follows from most illnesses and explains none."""
-_THROWN = frozenset({"TV101", "TV102", "TV103", "TV104", "TV201", "TV202", "TV203", "TV307"}) | _STALLED
+_THROWN = (
+    frozenset({"TV101", "TV102", "TV103", "TV104", "TV105", "TV201", "TV202", "TV203", "TV307"}) | _STALLED
+)
 """What weights are like that were thrown away by steps too large."""
 _CURVES = frozenset({"TV401", "TV402", "TV407"})
 """What the curve of the loss shows of it."""
@@ -33,7 +35,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV308": frozenset({"TV302", "TV303", "TV404", "TV204"}) | _THROWN | _CURVES,
     "TV104": frozenset({"TV101", "TV102", "TV202", "TV203", "TV302", "TV404"}) | _CURVES | _STALLED,
     # precision
-    "TV205": frozenset({"TV203", "TV303", "TV306"}) | _STALLED,
+    "TV205": frozenset({"TV203", "TV204", "TV303", "TV306"}) | _STALLED,
     "TV304": frozenset({"TV303", "TV306"}) | _STALLED,
     # dynamics; whatever is seen after the first NaN follows from it
     "TV203": (_THROWN - {"TV203"}) | _CURVES | {"TV204", "TV205", "TV302", "TV303", "TV306"},
@@ -43,11 +45,13 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     | _STALLED,
     "TV402": _THROWN | {"TV104", "TV401", "TV407"},
     "TV207": frozenset({"TV303"}) | _STALLED,
-    "TV307": frozenset({"TV101", "TV103", "TV104", "TV201", "TV202", "TV203", "TV303"}) | _CURVES | _STALLED,
+    "TV307": frozenset({"TV101", "TV103", "TV104", "TV201", "TV202", "TV203", "TV302", "TV303"})
+    | _CURVES
+    | _STALLED,
     # what the layers do to the signal; where it shrinks to nothing, all samples look alike to a unit
     "TV102": frozenset({"TV101", "TV103", "TV201", "TV303"}) | _STALLED,
     "TV201": frozenset({"TV101", "TV103", "TV204", "TV303"}) | _STALLED,
-    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV101": frozenset({"TV103", "TV105", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV103": frozenset({"TV101", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV204": frozenset({"TV103", "TV201", "TV303", "TV306"}) | _STALLED,
     "TV105": frozenset({"TV101"}) | _STALLED,

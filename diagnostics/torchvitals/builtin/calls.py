@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Bits
 from torchvitals.core.window import Window
 
@@ -88,8 +88,13 @@ class Call:
         return self.classes > 1 and self.low >= 0 and 0 <= self.row_error < 1e-3
 
 
-def calls(look: Snapshot) -> Iterator[Call]:
+@remembered
+def calls(look: Snapshot) -> tuple[Call, ...]:
     """Those of a look's calls that had targets and gave a finite loss."""
+    return tuple(_finite_calls(look))
+
+
+def _finite_calls(look: Snapshot) -> Iterator[Call]:
     table = look["loss"]
     for i, name in enumerate(table.names):
         row: dict[str, Any] = {key: table[key][i].item() for key in _STATISTICS}

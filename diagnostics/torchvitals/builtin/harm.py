@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from torchvitals.builtin.calls import guessing
 from torchvitals.builtin.progress import LEAST_FALL
@@ -58,8 +59,9 @@ def has_learned(window: Window, since: int) -> bool:
 
 
 def _learned(losses: Sequence[float], start: float) -> bool:
-    few = (float(np.median(losses[i : i + 5])) for i in range(len(losses) - 4))
-    return min(few, default=math.inf) < LOST * start
+    if len(losses) < 5:
+        return False
+    return float(np.median(sliding_window_view(losses, 5), axis=1).min()) < LOST * start
 
 
 def broken(snapshot: Snapshot) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
 ACTIVATIONS = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
@@ -34,8 +34,9 @@ class Profile:
     decades: np.ndarray
     """log10 of the norms; shape (sites,)"""
 
-    @classmethod
-    def of(cls, look: Snapshot) -> "Profile":
+    @staticmethod
+    @remembered
+    def of(look: Snapshot) -> "Profile":
         """Sites whose gradient is finite and not 0; a gradient of exactly 0 is cut, not small.
 
         Where a loop calls a module again and again its calls share their weights, which learn if any call
@@ -44,7 +45,7 @@ class Profile:
         table = _unrolled(look["activation_gradient"])
         keep = np.flatnonzero((table["nonfinite"] == 0) & (table["sum_sq"] > 0))
         names, ops = np.array(table.names, dtype=object)[keep], table["op"][keep]
-        return cls(look.step, tuple(names), tuple(map(str, ops)), np.log10(table.norm[keep]))
+        return Profile(look.step, tuple(names), tuple(map(str, ops)), np.log10(table.norm[keep]))
 
     def __len__(self) -> int:
         return len(self.sites)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 LAST_OF_DECAY = 0.2
@@ -28,8 +28,9 @@ class Ratios:
     matrix: np.ndarray
     """which of them are weight matrices; shape (parameters,)"""
 
-    @classmethod
-    def of(cls, look: Snapshot) -> "Ratios":
+    @staticmethod
+    @remembered
+    def of(look: Snapshot) -> "Ratios":
         """Of the trainable parameters that were updated by a gradient other than 0."""
         update, parameter = look["update"], look["parameter"]
         place = {name: i for i, name in enumerate(parameter.names)}
@@ -40,7 +41,7 @@ class Ratios:
         fan_in = parameter["fan_in"][held]
         natural = np.where(fan_in > 0, np.maximum(fan_in, 1) ** -0.5, 1.0)
         values = update.rms[rows] / np.maximum(parameter.rms[held], natural)
-        return cls(look.step, tuple(update.names[j] for j in rows), values, fan_in > 0)
+        return Ratios(look.step, tuple(update.names[j] for j in rows), values, fan_in > 0)
 
     @property
     def matrices(self) -> dict[str, float]:

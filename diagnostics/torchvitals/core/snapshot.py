@@ -1,12 +1,14 @@
 """What was measured at one optimizer step, as plain numbers that survive a trip through JSON unchanged."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from torchvitals.core.tables import Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Snapshot:
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.tables
+
+    @cached_property
+    def _readings(self) -> dict[Any, Any]:
+        """What `remembered` functions made of it."""
+        return {}
 
     @cached_property
     def nonfinite(self) -> bool:
@@ -70,6 +77,21 @@ class Snapshot:
             {kind: Table.from_dict(kind, table) for kind, table in data["tables"].items()},
             data["due"],
         )
+
+
+def remembered(reading: "Callable[[Snapshot], T]") -> "Callable[[Snapshot], T]":
+    """Let a function of one snapshot be computed once for each: it stays in the window for many looks, and
+    several diagnostics read the same of it.
+    """
+
+    @wraps(reading)
+    def remembering(snapshot: Snapshot) -> T:
+        known = snapshot._readings
+        if reading not in known:
+            known[reading] = reading(snapshot)
+        return known[reading]
+
+    return remembering
 
 
 def encode(value: float) -> float | str:

@@ -1,6 +1,7 @@
 """What diagnostics judge: the recent past, and the first looks of the run to compare it with."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from torchvitals.core.errors import FieldError
 from torchvitals.core.snapshot import Snapshot
@@ -42,9 +43,16 @@ class Window:
 
     def looks(self, *kinds: str) -> tuple[Snapshot, ...]:
         """The snapshots that hold a table of each of these kinds, oldest first."""
-        return tuple(s for s in self.snapshots if all(kind in s.tables for kind in kinds))
+        if kinds not in self._looks:
+            self._looks[kinds] = tuple(s for s in self.snapshots if all(kind in s.tables for kind in kinds))
+        return self._looks[kinds]
 
-    @property
+    @cached_property
+    def _looks(self) -> dict[tuple[str, ...], tuple[Snapshot, ...]]:
+        """What `looks` has been asked for: every diagnostic asks, and a window never changes."""
+        return {}
+
+    @cached_property
     def finite(self) -> "Window":
         """The window without the snapshots that hold a NaN or Inf, which are no basis for a comparison."""
         return replace(self, snapshots=tuple(s for s in self.snapshots if not s.nonfinite))

@@ -121,7 +121,7 @@ def gradient_noise(seed: int) -> Training:
 
 @register.control("weights-clamped", source="own")
 def weights_clamped(seed: int) -> Training:
-    """Rows of weights are pulled back to a norm of at most 2 after each step."""
+    """Rows of weights are pulled back to a norm of at most 1.4 after each step."""
     torch.manual_seed(seed)
 
     def iterate(training: Training, step: int, eyes: Eyes) -> Tensor:
@@ -129,7 +129,7 @@ def weights_clamped(seed: int) -> Training:
         with torch.no_grad():
             for parameter in training.model.parameters():
                 if parameter.ndim == 2:
-                    parameter.copy_(torch.renorm(parameter, 2, 0, 2.0))
+                    parameter.copy_(torch.renorm(parameter, 2, 0, 1.4))
         return loss
 
     return classify(mlp((64, 64, 64, 10)), digits(), seed, lr=0.05, iterate=iterate)

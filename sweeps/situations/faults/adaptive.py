@@ -38,11 +38,11 @@ def adam_eps_large(level: Level | None, seed: int) -> Training:
     levels=TWO,
 )
 def stale_second_moment(level: Level | None, seed: int) -> Training:
-    """One batch has a loss 10,000 times too large, which a second moment with a memory of 10,000 (moderate:
-    1,000) steps cannot forget: all later steps are tiny.
+    """One batch has a loss 10,000 times too large, which a second moment with a memory of 1,000 (moderate:
+    10,000) steps cannot forget: all later steps are tiny.
     """
     torch.manual_seed(seed)
-    decay = {None: 0.9, Level.BLATANT: 0.9999, Level.MODERATE: 0.999}[level]
+    decay = {None: 0.9, Level.BLATANT: 0.999, Level.MODERATE: 0.9999}[level]
     model, data, step_of = Cnn(), images(), [0]
     batch = data.batches(64, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, betas=(0.9, decay))
