@@ -17,17 +17,15 @@ from sweeps.scorecard.plan import cases
 from sweeps.scorecard.summary import summarised
 from sweeps.scorecard.trial import Case, try_case
 
-ROWS = Path("runs/scorecard/rows.json")
-"""Every judgement on every run, for whoever wants to look at one."""
+ROWS = Path("runs/scorecard/rows.jsonl")
+"""Every judgement on every run, one a line, written as they come."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try all cases, print the tables, and write `scorecard.json` and `docs/scorecard.md`."""
     asked = _parser().parse_args(arguments)
     begun = time.monotonic()
-    rows = tried(list(cases(quick=asked.quick)), jobs=asked.jobs)
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    ROWS.write_text(json.dumps(rows, indent=1))
+    rows = tried(list(cases(quick=asked.quick, seeds=asked.seeds)), jobs=asked.jobs)
     card = summarised(rows, quick=asked.quick, seconds=time.monotonic() - begun)
     console = Console(width=None if Console().is_terminal else 120)
     for table in tables(card):
@@ -45,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sweeps.scorecard", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="every fourth situation, once: under 3 minutes")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="of each case; from 2 on clean twins are tried too"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     return parser
 
@@ -52,7 +53,13 @@ def _parser() -> argparse.ArgumentParser:
 def tried(cases: list[Case], *, jobs: int) -> list[Row]:
     """All rows of all cases, in their order."""
     found: Any = Parallel(n_jobs=jobs, return_as="generator")(delayed(try_case)(c, PEERS) for c in cases)
-    return [row for rows in track(found, "Trying", len(cases), console=Console(stderr=True)) for row in rows]
+    rows: list[Row] = []
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    with ROWS.open("w") as file:
+        for case in track(found, "Trying", len(cases), console=Console(stderr=True)):
+            rows += case
+            file.writelines(json.dumps(row) + "\n" for row in case)
+    return rows
 
 
 if __name__ == "__main__":

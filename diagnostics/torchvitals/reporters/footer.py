@@ -17,9 +17,19 @@ ROWS = {
     "gradient": ("gradient of a parameter", "gradients of parameters"),
     "update": ("update of a parameter", "updates of parameters"),
     "silence": ("layer checked for silent units", "layers checked for silent units"),
+    "saturation": ("layer checked for saturation", "layers checked for saturation"),
     "symmetry": ("weight matrix checked for equal units", "weight matrices checked for equal units"),
+    "features": ("scale of an input", "scales of inputs"),
+    "loss": ("call of a loss function", "calls of loss functions"),
+    "wiring": ("parameter traced from the loss", "parameters traced from the loss"),
+    "witness": ("optimizer's gradients followed", "optimizers' gradients followed"),
+    "mixing": ("model tried for mixing of samples", "models tried for mixing of samples"),
 }
 """Kind of table to what one row and what several rows of it are, on their own."""
+
+
+MOST_NAMES = 6
+"""Diagnostics that are named one by one."""
 
 
 def looked(coverage: Coverage) -> str:
@@ -50,4 +60,6 @@ def meaning(summary: Summary) -> str:
         return ""
     if len(absent) == 1:
         return clean(f"{absent[0]} was not found")
+    if len(absent) > MOST_NAMES:
+        return f"{len(absent)} diagnostics found nothing (`torchvitals list` names them)"
     return clean(f"none of {', '.join(absent)} was found")

@@ -108,7 +108,7 @@ class Plateau:
     """`ReduceLROnPlateau`, asked once in a while by the loss that `validate` found."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, validate: Callable[[nn.Module], float]) -> None:
-        self._inner = lrs.ReduceLROnPlateau(optimizer, patience=1, factor=0.3)
+        self._inner = lrs.ReduceLROnPlateau(optimizer, patience=0, threshold=0.05, factor=0.3, min_lr=5e-4)
         self._validate = validate
 
     def measure(self, model: nn.Module) -> float:
