@@ -1,5 +1,6 @@
 """Without this file tests that run side by side would fight for the cores."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -18,3 +19,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled() -> Iterator[None]:
+    """What one test has compiled would change what is seen of the losses of all that follow."""
+    yield
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()

@@ -165,7 +165,7 @@ class Between(nn.Module):
 
 def test_a_weighted_sum_of_small_numbers_is_not_accused_of_an_overflow():
     root = run(Between(), at=5, schedule=EVERY_STEP, spoil=lambda model, _: setattr(model, "on", True))
-    assert (root.where[0], root.cause) == ("head", "undefined operation")
+    assert (root.where[1], root.cause) == ("head", "undefined operation")
     assert "between them" in root.message
 
 

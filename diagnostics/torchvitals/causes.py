@@ -1,15 +1,14 @@
 """Which incident explains which: one event has one root, and the other symptoms hang below it."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from torchvitals.core.finding import Incident, Severity
 
-_STALLED = frozenset({"TV403"})
-"""A loss that stays where it is follows from most illnesses and explains none."""
-_THROWN = (
-    frozenset({"TV101", "TV102", "TV103", "TV104", "TV105", "TV201", "TV202", "TV203", "TV307"}) | _STALLED
-)
+_STALLED = frozenset({"TV105", "TV403"})
+"""Units that fall asleep and a loss that stays where it is: they follow from most illnesses."""
+_THROWN = frozenset({"TV101", "TV102", "TV103", "TV104", "TV201", "TV202", "TV203", "TV307"}) | _STALLED
 """What weights are like that were thrown away by steps too large."""
 _CURVES = frozenset({"TV401", "TV402", "TV407"})
 """What the curve of the loss shows of it."""
@@ -17,8 +16,8 @@ _CURVES = frozenset({"TV401", "TV402", "TV407"})
 EXPLAINS: Mapping[str, frozenset[str]] = {
     # data
     "TV501": frozenset({"TV203", "TV103", "TV204"}) | _CURVES | _STALLED,
-    "TV502": frozenset({"TV302", "TV303", "TV308", "TV404"}) | _THROWN | _CURVES,
-    "TV503": frozenset({"TV406"}) | _CURVES | _STALLED,
+    "TV502": (_THROWN - {"TV203"}) | _CURVES | {"TV302", "TV303", "TV308", "TV404"},
+    "TV503": frozenset({"TV302", "TV406"}) | _CURVES | _STALLED,
     # wiring
     "TV305": frozenset({"TV204", "TV303", "TV306", "TV405"}) | _STALLED,
     "TV306": frozenset({"TV204", "TV303", "TV304"}) | _STALLED,
@@ -30,10 +29,10 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     | _CURVES
     | _STALLED,
     # how the training was begun
-    "TV301": frozenset({"TV101", "TV102", "TV103", "TV105", "TV201", "TV202", "TV204", "TV303", "TV308"})
-    | _STALLED,
+    "TV301": frozenset({"TV101", "TV102", "TV103", "TV201", "TV202", "TV204", "TV303", "TV308"}) | _STALLED,
     "TV308": frozenset({"TV302", "TV303", "TV404", "TV204"}) | _THROWN | _CURVES,
     "TV104": frozenset({"TV101", "TV102", "TV202", "TV203", "TV302", "TV404"}) | _CURVES | _STALLED,
+    "TV404": frozenset({"TV302"}) | _CURVES,
     # precision
     "TV205": frozenset({"TV203", "TV204", "TV303", "TV306"}) | _STALLED,
     "TV304": frozenset({"TV303", "TV306"}) | _STALLED,
@@ -51,23 +50,31 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     # what the layers do to the signal; where it shrinks to nothing, all samples look alike to a unit
     "TV102": frozenset({"TV101", "TV103", "TV201", "TV303"}) | _STALLED,
     "TV201": frozenset({"TV101", "TV103", "TV204", "TV303"}) | _STALLED,
-    "TV101": frozenset({"TV103", "TV105", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV103": frozenset({"TV101", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV204": frozenset({"TV103", "TV201", "TV303", "TV306"}) | _STALLED,
-    "TV105": frozenset({"TV101"}) | _STALLED,
+    "TV105": frozenset({"TV403"}),
     # what the curve of the loss shows
     "TV303": _STALLED,
     "TV407": frozenset({"TV401"}) | _STALLED,
     "TV401": _STALLED,
+    "TV403": frozenset({"TV105"}),
 }
 """Codes that each code can be the reason for. The onset breaks cycles; at one onset, the order here does:
 data and wiring before the start of the training, and that before its dynamics.
 """
 
-LATENT = frozenset({"TV302", "TV308", "TV502"})
-"""Codes whose notes can be the reason for something worse. Many healthy runs live with unscaled data or large
-updates; but where one falls ill of what they are known to do, they are the root, and as grave as the illness.
+LATENT = frozenset({"TV302", "TV308", "TV404", "TV502"})
+"""Codes whose notes can be the reason for something worse. Many healthy runs live with unscaled data or
+large updates; but where one falls ill of what they are known to do, they are the root, and as grave as it.
 """
+
+WRITTEN = frozenset(
+    {"TV106", "TV204", "TV206", "TV207", "TV302", "TV303", "TV304", "TV305", "TV306", "TV405"}
+)
+"""Codes of what stands in the code or its settings: seen within the first steps, it was there at once."""
+FIRST_STEPS = 16
+"""Steps that count as the first ones."""
 
 
 def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
@@ -76,7 +83,7 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     An incident is explained by the earliest one that can be the reason for it and did not begin after it;
     where there is none, by a note that lay in wait. No root is milder than what follows from it.
     """
-    found = sorted(incidents, key=lambda i: (i.onset, _rank(i.code), i.code))
+    found = sorted(incidents, key=lambda i: (_began(i), _rank(i.code), i.code))
     grave = {i.code: i.severity for i in found}
     parent: dict[str, str] = {}
     for place, child in enumerate(found):
@@ -101,6 +108,15 @@ def _told(incident: Incident, children: list[Incident], root: str | None) -> Inc
     severity = max([incident.severity, *(child.severity for child in children)])
     codes = tuple(child.code for child in children)
     return replace(incident, severity=severity, explains=codes, explained_by=root)
+
+
+def _began(incident: Incident) -> float:
+    """Onset as it counts for causes: what most illnesses lead to comes after all of them, since it is told of
+    the whole run; what stands in the code is there from the start, however many steps it took to be sure.
+    """
+    if incident.code in _STALLED:
+        return math.inf
+    return 0 if incident.code in WRITTEN and incident.onset < FIRST_STEPS else incident.onset
 
 
 def _rank(code: str) -> int:

@@ -1,6 +1,7 @@
 """One training before all judges, each marked against the truth."""
 
 import fnmatch
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ def try_case(case: Case, peers: Sequence[Judge]) -> list[Row]:
     One row for each judge, and one for ours without each diagnostic that found anything.
     """
     torch.set_num_threads(1)
+    if "torch._dynamo" in sys.modules:  # a case that compiled something leaves nothing to the next
+        torch._dynamo.reset()
     shown = _betrayed(case) if case.sort == "fault" else None
     shared = [judge for judge in peers if not judge.alone]
     groups = [[OURS], shared, *([judge] for judge in peers if judge.alone)]
@@ -121,5 +124,5 @@ def _places(root: Alert | None, truth: Truth) -> bool:
     if root is None or not root.where:
         return False
     parts = root.where[0].partition("#")[0].split(".")
-    above = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    above = [root.where[0], *(".".join(parts[: i + 1]) for i in range(len(parts)))]
     return any(fnmatch.fnmatchcase(path, pattern) for path in above for pattern in truth.where)

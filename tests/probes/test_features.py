@@ -10,13 +10,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
 from tests.probes.looking import look, row, spread_twin
-from tests.probes.test_reduce import FLOATS
+from tests.probes.test_reduce import FLOATS, sizeable
 from torchvitals import Schedule
 from torchvitals.monitor import Monitor
 from torchvitals.probes.boundary import BoundaryProbe
 from torchvitals.probes.variation import FEATURES, features
 
-ARRAYS = arrays(np.float32, array_shapes(min_dims=1, max_dims=3, max_side=6), elements=FLOATS)
+ARRAYS = arrays(np.float32, array_shapes(min_dims=1, max_dims=3, max_side=6), elements=FLOATS.map(sizeable))
 
 
 def twin(x: np.ndarray) -> dict[str, float]:

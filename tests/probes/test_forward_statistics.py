@@ -11,10 +11,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
 from tests.probes.looking import look, row, spread_twin
-from tests.probes.test_reduce import FLOATS
+from tests.probes.test_reduce import FLOATS, sizeable
 from torchvitals.probes.variation import dormant, spread
 
-ARRAYS = arrays(np.float32, array_shapes(min_dims=1, max_dims=4, max_side=5), elements=FLOATS)
+ARRAYS = arrays(np.float32, array_shapes(min_dims=1, max_dims=4, max_side=5), elements=FLOATS.map(sizeable))
 LAYOUTS = {"features": (16, 6), "sequence": (8, 5, 6), "image": (8, 6, 4, 3)}
 
 

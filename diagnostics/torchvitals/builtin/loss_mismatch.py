@@ -42,7 +42,7 @@ class LossMismatch(Diagnostic):
 
     code: ClassVar[str] = "TV405"
     name: ClassVar[str] = "loss-mismatch"
-    needs: ClassVar[frozenset[str]] = frozenset({"loss"})
+    needs: ClassVar[frozenset[str]] = frozenset({"activation", "loss"})
     ranges: ClassVar = {"looks": (1, 64), "targets": (1, 1e6)}
 
     looks: int = 16
@@ -82,13 +82,21 @@ class LossMismatch(Diagnostic):
         same = [look.step for look in looks if any(_says(look, name, worst.cause))]
         return self.finding(
             severity,
-            where=tuple(dict.fromkeys(n for n, m in found if m.severity(stalled=stalled) is severity)),
+            where=(
+                *_output(looks[-1]),
+                *dict.fromkeys(n for n, m in found if m.severity(stalled=stalled) is severity),
+            ),
             since=min(same, default=looks[0].step),
             message=worst.message,
             cause=worst.cause,
             evidence={**worst.evidence, "loss_stands_still": str(stalled).lower()},
             remedies=(worst.remedy,),
         )
+
+
+def _output(look: Snapshot) -> tuple[str, ...]:
+    """The site that gave the model's output: what stands before the loss and has to change."""
+    return look["activation"].names[-1:] if "activation" in look else ()
 
 
 def _flipped(looks: Sequence[Snapshot]) -> Iterator[tuple[str, Mismatch]]:

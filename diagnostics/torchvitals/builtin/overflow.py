@@ -90,7 +90,7 @@ def _between(names: tuple[str, ...], look: Snapshot, bound: float) -> Origin:
     before = look["activation"].names[place - 1] if place else "the input"
     return Origin(
         place="forward",
-        where=names,
+        where=(before, *names) if place else names,
         message=f"{names[0]} is the first module to give NaN or Inf, but its weights and {before} are too "
         "small for an overflow: it was born in an operation or buffer between them.",
         cause="undefined operation",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torchvitals.builtin.profile import RECURRENT
+from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
 
 
@@ -21,26 +22,36 @@ class Scale:
     """variances over the samples of a batch, shape (sites,); 0 where all samples gave the same"""
 
     @classmethod
-    def of(cls, activation: Table) -> "Scale":
+    def of(cls, look: Snapshot) -> "Scale":
         """Of the sites behind the last normalisation, which makes any scale before it forgotten.
 
-        Sites that gave nothing but zeros are left out: branches that start at zero, layers that died. A site
-        that is called several times counts by its first call.
+        Sites that gave nothing but zeros are left out, and those whose weights are 0: layers that died,
+        branches that start as nothing but their bias. A site that is called several times counts by its first
+        call.
         """
+        activation, shut = look["activation"], _shut(look)
         norms = [i for i, op in enumerate(activation["op"]) if "Norm" in str(op)]
         rows = np.arange(norms[-1] if norms else 0, len(activation))
         names = np.array(activation.names, dtype=object)[rows]
         square = activation.rms[rows] ** 2
         variance = activation["spread"][rows] / np.maximum(activation["freedom"][rows], 1)
         known = (activation["nonfinite"][rows] == 0) & (activation["freedom"][rows] > 0)
-        keep = (
-            known & (square > 0) & np.isfinite(square) & np.array(["#" not in name for name in names], bool)
-        )
+        told = np.array(["#" not in name and name not in shut for name in names], bool)
+        keep = known & (square > 0) & np.isfinite(square) & told
         ops = tuple(map(str, activation["op"][rows][keep]))
         return cls(tuple(names[keep]), ops, square[keep], variance[keep])
 
     def __len__(self) -> int:
         return len(self.sites)
+
+
+def _shut(look: Snapshot) -> set[str]:
+    """Modules whose weights are all 0; none where they were not measured."""
+    if "parameter" not in look:
+        return set()
+    table = look["parameter"]
+    zero = [table.names[i] for i in np.flatnonzero(table["sum_sq"] == 0)]
+    return {name.removesuffix(".weight") for name in zero if name.endswith(".weight")}
 
 
 def r_squared(decades: np.ndarray) -> float:

@@ -54,7 +54,7 @@ class SignalCollapse(Diagnostic):
 
     code: ClassVar[str] = "TV103"
     name: ClassVar[str] = "signal-collapse"
-    needs: ClassVar[frozenset[str]] = frozenset({"activation"})
+    needs: ClassVar[frozenset[str]] = frozenset({"activation", "parameter"})
     ranges: ClassVar = {"decades": (0.1, 300), "rescaled": (0.1, 300), "alike": (0, 1), "looks": (1, 64)}
 
     decades: float = 6.0
@@ -92,7 +92,7 @@ class SignalCollapse(Diagnostic):
         return scale is not None and 0 < scale.variance[-2] < self.alike * scale.square[-2]
 
     def _finding(self, severity: Severity, look: Snapshot, *, still: bool) -> Finding:
-        scale = Scale.of(look["activation"])
+        scale = Scale.of(look)
         last, drops = scale.sites[-2], -np.diff(np.log10(np.maximum(scale.variance[:-1], 1e-300)))
         steepest = scale.sites[1 + int(np.argmax(drops))]
         inside = drops[[op in ACTIVATIONS for op in scale.ops[1:-1]]].sum()
@@ -124,7 +124,7 @@ def _judged(look: Snapshot) -> Scale | None:
     """The look's sites where there are a first, a last hidden and a last one, of which the first knows its
     samples apart and the last does not start at zero.
     """
-    scale = Scale.of(look["activation"])
+    scale = Scale.of(look)
     return scale if len(scale) >= 3 and scale.variance[0] > 0 and scale.variance[-1] > 0 else None
 
 

@@ -48,7 +48,7 @@ class SignalExplosion(Diagnostic):
 
     code: ClassVar[str] = "TV104"
     name: ClassVar[str] = "signal-explosion"
-    needs: ClassVar[frozenset[str]] = frozenset({"activation"})
+    needs: ClassVar[frozenset[str]] = frozenset({"activation", "parameter"})
     ranges: ClassVar = {
         "warn": (0.1, 300),
         "decades": (0.1, 300),
@@ -69,7 +69,7 @@ class SignalExplosion(Diagnostic):
         looks = window.looks("activation")
         if not looks:
             return
-        born, now = Scale.of(looks[0]["activation"]), Scale.of(looks[-1]["activation"])
+        born, now = Scale.of(looks[0]), Scale.of(looks[-1])
         overflown = bool(looks[-1]["activation"]["nonfinite"].any())
         if self._grows(born) and (overflown or self._grows(now)):
             yield self._over_depth(born, looks[0].step)
@@ -129,7 +129,7 @@ def _gain(scale: Scale) -> float:
 
 def _gains(start: Snapshot, now: Snapshot) -> dict[str, float]:
     """Decades by which each site is above the largest one at the start, but for the last, which is free."""
-    before, after = Scale.of(start["activation"]), Scale.of(now["activation"])
+    before, after = Scale.of(start), Scale.of(now)
     if not len(before):
         return {}
     decades = np.log10(after.square / before.square.max())

@@ -19,6 +19,10 @@ FADED = 0.1
 """Gradient norm now over that at the start below which it is the gradients that have gone."""
 USUAL = 1e-4
 """Update over weight that training usually has at least."""
+GONE = 1e-2
+"""Part of the largest learning rate below which a schedule has ended."""
+LEAST_STEPS = 32
+"""Steps after such an end that are few."""
 LONG = 40
 """Looks after which steps that are merely small count as too small."""
 
@@ -29,7 +33,8 @@ class UpdateTooSmall(Diagnostic):
 
     What it measures: RMS of each true update over RMS of its weight (of other parameters than matrices: over
     at least 1). It asks that no parameter moves more than `limit`, at each of `looks` looks, and that the
-    loss fell by less than `fall`; with ten times the limit, at 40 looks.
+    loss fell by less than `fall`; with ten times the limit, at 40 looks. It also tells a schedule that ended
+    in the first half of the run, at a hundredth of its height, when the loss had not fallen yet.
 
     Why it matters: at 1e-5 a weight needs a hundred thousand steps in one direction to become another.
 
@@ -58,7 +63,11 @@ class UpdateTooSmall(Diagnostic):
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         finite = window.finite
-        looks = settled(finite, finite.looks("gradient", "parameter", "update"))
+        measured = finite.looks("gradient", "parameter", "update")
+        looks = settled(finite, measured)
+        if measured and (since := _cut_short(finite)) is not None and self._stuck(finite):
+            yield self._starved(since, measured)
+            return
         if len(looks) < self.looks or looks[-1].step != max(s.step for s in finite.snapshots if s.due):
             return
         found = [r for r in map(Ratios.of, looks) if r.matrix.any()]
@@ -78,6 +87,21 @@ class UpdateTooSmall(Diagnostic):
         fell = float(early.mean() - late.mean())
         return fell < max(self.fall * float(early.mean()), 2 * noise) and late.mean() > losses[0] / 2
 
+    def _starved(self, since: int, looks: Sequence[Snapshot]) -> Finding:
+        now, first = looks[-1].scalars.get("lr", 0.0), looks[0].scalars.get("lr", 0.0)
+        return self.finding(
+            Severity.WARNING,
+            where=("optimizer",),
+            since=since,
+            message=f"The learning rate has been next to nothing since step {since} ({now:.2g} of {first:.2g}), "
+            "and the loss had hardly moved by then.",
+            cause="learning rate decayed too early",
+            evidence={"lr": now, "first_lr": first},
+            remedies=(
+                Remedy("Step the scheduler once per epoch if it counts epochs, or let it decay more slowly."),
+            ),
+        )
+
     def _finding(self, looks: Sequence[Snapshot], found: Sequence[Ratios], largest: float) -> Finding:
         latest = looks[-1]
         cause, remedy = _reason(latest, largest)
@@ -95,6 +119,16 @@ class UpdateTooSmall(Diagnostic):
             },
             remedies=(remedy,),
         )
+
+
+def _cut_short(window: Window) -> int | None:
+    """Step at which the learning rate had decayed to nothing, if the run has gone on for as long again."""
+    rates = [(s.step, s.scalars["lr"]) for s in window.snapshots if "lr" in s.scalars]
+    peak = max((rate for _, rate in rates), default=0.0)
+    high = [step for step, rate in rates if rate > GONE * peak]
+    if not high or rates[-1][0] - high[-1] <= max(high[-1] - rates[0][0], LEAST_STEPS):
+        return None
+    return high[-1] + 1
 
 
 def _faded(looks: Sequence[Snapshot]) -> bool:
