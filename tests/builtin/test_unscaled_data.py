@@ -88,7 +88,7 @@ def test_targets_that_stay_far_away_are_a_warning_once_the_loss_crawls():
     finding = only(TV502, of(run([1e10] * 24, **FAR)))
     assert (finding.severity, finding.cause) == (Severity.WARNING, "targets are not scaled")
     assert finding.evidence["times_the_output"] == pytest.approx(1e5)
-    assert finding.where == ("mse_loss",)
+    assert finding.where == ("second", "mse_loss")
 
 
 def test_targets_that_the_output_has_reached_are_silent():

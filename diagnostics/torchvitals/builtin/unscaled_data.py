@@ -66,7 +66,7 @@ class UnscaledData(Diagnostic):
         message = worst.message + (f", and {harm}." if harm else ".")
         yield self.finding(
             Severity.WARNING if harm else Severity.INFO,
-            where=tuple(dict.fromkeys([worst.where, *(o.where for o in found)])),
+            where=tuple(dict.fromkeys([*_nearest(window, worst), worst.where, *(o.where for o in found)])),
             since=worst.since,
             message=message[0].upper() + message[1:],
             cause=worst.cause,
@@ -111,6 +111,12 @@ class UnscaledData(Diagnostic):
         if oddity.kind == "input" and _flat(window) > self.flat:
             return "the first bounded activation is flat almost everywhere"
         return harm_since(window, oddity.since, oddity.since)
+
+
+def _nearest(window: Window, oddity: Oddity) -> tuple[str, ...]:
+    """The site that has to reach such targets; inputs are named themselves."""
+    looks = window.looks("activation")
+    return looks[-1]["activation"].names[-1:] if looks and oddity.kind == "target" else ()
 
 
 def _normalised(look: Snapshot) -> bool:

@@ -93,8 +93,8 @@ class UpdateTooSmall(Diagnostic):
             Severity.WARNING,
             where=("optimizer",),
             since=since,
-            message=f"The learning rate has been next to nothing since step {since} ({now:.2g} of {first:.2g}), "
-            "and the loss had hardly moved by then.",
+            message=f"The learning rate has been next to nothing since step {since} ({now:.2g} of "
+            f"{first:.2g}), and the loss had hardly moved by then.",
             cause="learning rate decayed too early",
             evidence={"lr": now, "first_lr": first},
             remedies=(
