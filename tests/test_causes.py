@@ -134,6 +134,7 @@ def test_unscaled_data_is_a_note_until_the_run_falls_ill_of_it():
             id="zero_grad is missing",
         ),
         pytest.param({"TV101": 20, "TV403": 0}, {"TV403": "TV101"}, id="stuck since it died"),
+        pytest.param({"TV201": 0, "TV302": 2, "TV101": 5}, {"TV101": "TV302"}, id="born before any step"),
         pytest.param({"TV302": 90, "TV101": 20}, {}, id="large steps long after the units died"),
         pytest.param({"TV501": 4, "TV203": 4}, {"TV203": "TV501"}, id="bad data"),
         pytest.param({"TV301": 0, "ZZ101": 0}, {}, id="a stranger's finding is nobody's symptom"),

@@ -79,6 +79,14 @@ UNSURE = 1 / 8
 """Part of its step by which a later onset may be too late: so far apart are the looks."""
 
 
+STEPS = frozenset({"TV206", "TV207", "TV302", "TV303", "TV304", "TV306", "TV307"}) | _CURVES
+"""Codes of what happens to the weights: nothing that was there before the first update follows from it."""
+BORN = frozenset(
+    {"TV101", "TV102", "TV103", "TV104", "TV201", "TV202", "TV203", "TV301", "TV308", "TV404", "TV405"}
+)
+"""Codes of what can be there before the first update, and is where its onset is 0."""
+
+
 def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     """Fill in `explains` and `explained_by`, and sort: worst root first, each followed by what it explains.
 
@@ -90,7 +98,7 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     parent: dict[str, str] = {}
     for place, child in enumerate(found):
         # Only what stands before it: so no chain is a circle, and a reason's own root is known by now.
-        possible = [r.code for r in found[:place] if child.code in EXPLAINS.get(r.code, ())]
+        possible = [r.code for r in found[:place] if _can_explain(r, child)]
         able = [code for code in possible if grave[code] >= min(child.severity, Severity.WARNING)]
         reason = next(iter([*able, *(code for code in possible if code in LATENT)]), None)
         if reason is None:
@@ -110,6 +118,11 @@ def _told(incident: Incident, children: list[Incident], root: str | None) -> Inc
     severity = max([incident.severity, *(child.severity for child in children)])
     codes = tuple(child.code for child in children)
     return replace(incident, severity=severity, explains=codes, explained_by=root)
+
+
+def _can_explain(reason: Incident, child: Incident) -> bool:
+    born = child.onset == 0 and child.code in BORN
+    return child.code in EXPLAINS.get(reason.code, ()) and not (born and reason.code in STEPS)
 
 
 def _began(incident: Incident) -> float:

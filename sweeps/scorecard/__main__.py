@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Try all cases, print the tables, and write `scorecard.json` and `docs/scorecard.md`."""
     asked = _parser().parse_args(arguments)
     begun = time.monotonic()
-    rows = tried(list(cases(quick=asked.quick, seeds=asked.seeds)), jobs=asked.jobs)
+    rows = tried(
+        list(cases(quick=asked.quick, seeds=asked.seeds, every_level=asked.every_level)), jobs=asked.jobs
+    )
     card = summarised(rows, quick=asked.quick, seconds=time.monotonic() - begun)
     console = Console(width=None if Console().is_terminal else 120)
     for table in tables(card):
@@ -45,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="every fourth situation, once: under 3 minutes")
     parser.add_argument(
         "--seeds", type=int, default=1, help="of each case; from 2 on clean twins are tried too"
+    )
+    parser.add_argument(
+        "--every-level", action="store_true", help="faults at each level, not at one drawn by name"
     )
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     return parser

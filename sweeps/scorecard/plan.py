@@ -1,9 +1,11 @@
 """Which trainings are tried."""
 
+import hashlib
 from collections.abc import Iterator
 
 from sweeps.scorecard.trial import Case
 from sweeps.situations.catalogue import situations
+from sweeps.situations.situation import Level, Situation
 
 QUICK = 4
 """Every how many situations the quick subset takes one."""
@@ -11,11 +13,11 @@ TWIN = 100
 """Seed of the clean twins: none that their faults have, so that they add to what is known of the healthy."""
 
 
-def cases(*, quick: bool = False, seeds: int = 1) -> Iterator[Case]:
-    """Every fault at each of its levels, and every control; with more seeds also each fault's clean twin.
+def cases(*, quick: bool = False, seeds: int = 1, every_level: bool = False) -> Iterator[Case]:
+    """Every fault at one of its levels, drawn by its name, or at each; and every control.
 
-    The levels of a fault have seeds of their own. The quick subset takes every fourth situation in the order
-    of their names, at its first level.
+    With more seeds each fault's clean twin is tried too. The quick subset takes every fourth situation in the
+    order of their names.
     """
     names = sorted(situations())
     for name in names[::QUICK] if quick else names:
@@ -23,8 +25,12 @@ def cases(*, quick: bool = False, seeds: int = 1) -> Iterator[Case]:
         if situation.healthy:
             yield from (Case(name, None, seed) for seed in range(seeds))
             continue
-        levels = situation.levels[:1] if quick else situation.levels
-        for seed in range(seeds):
-            yield from (Case(name, level, 10 * place + seed) for place, level in enumerate(levels))
+        levels = situation.levels if every_level else [_drawn(situation)]
+        yield from (Case(name, level, seed) for level in levels for seed in range(seeds))
         if seeds > 1:
             yield Case(name, None, TWIN)
+
+
+def _drawn(situation: Situation) -> Level:
+    """By another byte of the name's hash than that of the split."""
+    return situation.levels[hashlib.sha256(situation.name.encode()).digest()[1] % len(situation.levels)]
