@@ -38,13 +38,13 @@ TRUTHS: Mapping[str, tuple[str, Callable[[Line], bool]]] = {
         r"(leaky_)?relu he_normal adam",
         lambda line: line["verdict"] == "healthy" and float(line["test/accuracy"]) > 0.9,
     ),
-    "the gradient of rectifiers with large weights explodes": (
+    "rectifiers with large weights are told that these are it": (
         r"(leaky_)?relu normal01 \w+",
-        lambda line: line["root_cause"] == "TV202",
+        lambda line: line["root_cause"] == "TV308",
     ),
-    "the gradient of sigmoids with large weights does not": (
+    "sigmoids with large weights saturate": (
         r"sigmoid normal01 \w+",
-        lambda line: line["root_cause"] != "TV202",
+        lambda line: line["root_cause"] == "TV102",
     ),
 }
 

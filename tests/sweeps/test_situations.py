@@ -1,0 +1,82 @@
+"""The corpus as a whole, and the commands that show it."""
+
+import pytest
+
+from sweeps.scorecard.plan import cases
+from sweeps.situations.__main__ import main
+from sweeps.situations.catalogue import situations
+from sweeps.situations.situation import Level, Register
+from sweeps.situations.training import Training
+from torchvitals import registry
+
+
+def test_there_are_enough_faults_and_controls_in_both_halves():
+    found = situations().values()
+    for split in ("tune", "test"):
+        half = [s for s in found if s.split == split]
+        assert sum(not s.healthy for s in half) >= 40
+        assert sum(s.healthy for s in half) >= 25
+
+
+def test_every_truth_names_codes_of_the_catalogue():
+    known = {cls.code for cls in registry.diagnostics().values()} | {"TV601", "TV602"}
+    named = {code for s in situations().values() if s.truth is not None for code in s.truth.codes}
+    assert named <= known
+    assert len(named) >= 25
+
+
+def test_every_fault_has_a_level_and_no_control_has_one():
+    assert all(bool(s.levels) != s.healthy for s in situations().values())
+
+
+def test_two_situations_of_one_name_and_one_without_words_are_refused():
+    register = Register()
+
+    def silent(_seed: int) -> Training:
+        raise NotImplementedError
+
+    def told(_seed: int) -> Training:
+        """It is told."""
+        raise NotImplementedError
+
+    with pytest.raises(ValueError, match="has no docstring"):
+        register.control("a", source="own")(silent)
+    register.control("a", source="own")(told)
+    with pytest.raises(ValueError, match="Two situations are called 'a'"):
+        register.control("a", source="own")(told)
+
+
+def test_the_scorecard_takes_each_situation_once_and_the_quick_one_a_sixth():
+    names = [case.name for case in cases()]
+    assert sorted(names) == sorted(situations())
+    quick = list(cases(quick=True))
+    assert len(quick) == -(-len(names) // 6)
+    assert {case.sort for case in quick} == {"fault", "control"}
+    every = {(case.name, case.level) for case in cases(every_level=True)}
+    assert {(case.name, case.level) for case in cases()} <= every
+    assert any(case.sort == "twin" for case in cases(seeds=2))
+
+
+def test_list_shows_them_all(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    faults = sum(not s.healthy for s in situations().values())
+    assert f"{faults} faults, {len(situations()) - faults} healthy controls" in out
+
+
+def test_run_sets_what_is_said_beside_the_truth(capsys):
+    assert main(["run", "zero-init-relu", "--level", "moderate", "--seed", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "TV301 symmetric-units" in out
+    assert "zero-init-relu at level moderate: score" in out
+    assert "Clean twin: score" in out
+    assert "Truth: TV301 at hidden.*, head, from step 0." in out
+
+
+def test_an_unknown_name_is_answered_with_close_ones(capsys):
+    assert main(["run", "zero-init-rel"]) == 2
+    assert "Did you mean zero-init-relu" in capsys.readouterr().err
+
+
+def test_a_level_has_the_name_it_is_typed_by():
+    assert [str(level) for level in Level] == ["blatant", "moderate", "subtle"]
