@@ -25,6 +25,8 @@ class Judge:
         self.diagnostics = list(diagnostics)
         self.reporters = list(reporters)
         self.window = Window()
+        self.findings: list[Finding] = []
+        """all that was found in the latest window, notes and symptoms included"""
         self._guard = guard or Guard(strict=True)
         self._book = IncidentBook()
         self._measured: dict[str, int] = {}
@@ -42,7 +44,8 @@ class Judge:
             self._looks += 1
             self._fed += "gradient_norm" in snapshot.scalars
             self._measured |= {kind: len(table) for kind, table in snapshot.tables.items()}
-        news = self._book.follow(self._findings(), snapshot.step, looked=snapshot.judgeable)
+        self.findings = self._found()
+        news = self._book.follow(self.findings, snapshot.step, looked=snapshot.judgeable)
         for reporter in tuple(self.reporters):
             with self._guard.over(reporter, self.reporters):
                 reporter.on_snapshot(snapshot)
@@ -67,7 +70,7 @@ class Judge:
         verdict = verdict_of(self.incidents, looks=self._fed, judges=len(self.diagnostics))
         return Summary(verdict=verdict, incidents=self.incidents, coverage=coverage)
 
-    def _findings(self) -> list[Finding]:
+    def _found(self) -> list[Finding]:
         findings = list(self._guard.failures.values())  # as long as the part stays off
         if worth_judging(self.window):
             for diagnostic in tuple(self.diagnostics):

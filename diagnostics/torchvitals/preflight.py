@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchvitals.adapters.loop import watch
-from torchvitals.builtin.chain import Chain
+from torchvitals.builtin.parts.chain import Chain
 from torchvitals.causes import attribute
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Finding, Incident, Remedy, Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Summary, Verdict, verdict_of
+from torchvitals.reporters.memory import MemoryReporter
 from torchvitals.reporters.profile import Site, lines
 from torchvitals.reporters.text import render
 from torchvitals.schedule import Schedule
@@ -87,9 +88,9 @@ def preflight(
     with torch.random.fork_rng(devices=_devices(model)):
         # Together, so that the copied optimizer holds the copied parameters.
         twin, its_optimizer = copy.deepcopy((model, optimizer))
-        looks = _Looks()
+        told = MemoryReporter()
         with watch(
-            twin.train(), its_optimizer, reporters=[looks], schedule=Schedule(dense=PASSES), strict=False
+            twin.train(), its_optimizer, reporters=[told], schedule=Schedule(dense=PASSES), strict=False
         ) as vitals:
             for _ in range(PASSES):
                 loss = forward(twin, batch)
@@ -99,33 +100,16 @@ def preflight(
                     its_optimizer.step()
                 vitals.step(loss)
         learned = _by_heart(*copy.deepcopy((model, optimizer)), batch, forward) if overfit else None
-    first = next((s for s in looks.snapshots if "activation" in s and "parameter" in s), None)
+    first = next((s for s in told.snapshots if "activation" in s and "parameter" in s), None)
     chain = Chain.of(first) if first is not None else Chain()
     return Preflight(
-        summary=_judged(looks.summary, learned),
+        summary=_judged(told.summary, learned),
         profile=tuple(_sites(first)) if first is not None else (),
         without_gradient=_starved(first) if first is not None else (),
         factors=_factors(chain),
         trainable_depth=_depth(chain),
         overfit=learned,
     )
-
-
-class _Looks:
-    """A reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.snapshots: list[Snapshot] = []
-        self.summary = Summary(verdict="no data")
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        self.snapshots.append(snapshot)
-
-    def on_incident(self, incident: Incident) -> None:
-        """The summary holds it."""
-
-    def on_close(self, summary: Summary) -> None:
-        self.summary = summary
 
 
 def _forward(batch: Any, loss_fn: LossFn | None) -> Callable[[nn.Module, Any], Tensor]:

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from sweeps.scorecard.outcome import Alert, Judge, Outcome
-from sweeps.situations.eyes import Record, vitals
+from sweeps.scorecard import outcome
+from sweeps.scorecard.outcome import Alert, Outcome
+from sweeps.situations.eyes import vitals
 from sweeps.situations.training import Training
-from torchvitals import Finding, Incident, Severity, Window, registry
+from torchvitals import Finding, Incident, Severity, registry
 from torchvitals.adapters.loop import Vitals
-from torchvitals.incidents import IncidentBook, worth_judging
+from torchvitals.incidents import IncidentBook
+from torchvitals.judge import Judge
+from torchvitals.reporters.memory import MemoryReporter
 
 NAME = "torchvitals"
 
@@ -18,7 +21,7 @@ NAME = "torchvitals"
 class Ours:
     """The eyes of one training."""
 
-    def __init__(self, watching: Vitals, record: Record) -> None:
+    def __init__(self, watching: Vitals, record: MemoryReporter) -> None:
         self._watching, self._record = watching, record
         self.gradients_ready = watching.gradients_ready
         self.validation = watching.validation
@@ -45,20 +48,17 @@ class Ours:
 
 @contextmanager
 def _open(training: Training) -> Iterator[Ours]:
-    record = Record()
+    record = MemoryReporter()
     with vitals(training, record) as watching:
         yield Ours(watching, record)
 
 
-def _judgements(record: Record) -> list[tuple[int, bool, list[Finding]]]:
+def _judgements(record: MemoryReporter) -> list[tuple[int, bool, list[Finding]]]:
     """Of each step, whether its tables can acquit, and what all diagnostics find."""
-    diagnostics = registry.resolve(None)
-    window, told = Window(), []
+    judge, told = Judge(registry.resolve(None)), []
     for snapshot in record.snapshots:
-        window = window.add(snapshot)
-        judging = diagnostics if worth_judging(window) else ()
-        findings = [finding for diagnostic in judging for finding in diagnostic.diagnose(window)]
-        told.append((snapshot.step, snapshot.judgeable, findings))
+        judge.take_in(snapshot)
+        told.append((snapshot.step, snapshot.judgeable, judge.findings))
     return told
 
 
@@ -86,4 +86,4 @@ def _alert(incident: Incident, step: int) -> Alert:
     )
 
 
-OURS = Judge(name=NAME, open=_open, alone=True, source="this repository")
+OURS = outcome.Judge(name=NAME, open=_open, alone=True, source="this repository")

@@ -8,8 +8,9 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 import torchvitals
-from tests.probes.watching import Keep, mlp, needing, sgd, watched
+from tests.probes.watching import mlp, needing, sgd, watched
 from torchvitals.adapters.lightning import VitalsCallback
+from torchvitals.reporters import MemoryReporter
 
 
 def loss_of(model):
@@ -109,7 +110,7 @@ class Module(pl.LightningModule):
 
 
 def fit(module, *, batches=4, kinds=("update",), **options):
-    keep = Keep()
+    keep = MemoryReporter()
     needy = needing(*kinds)
     callback = VitalsCallback(diagnostics=[needy], reporters=[keep], strict=True)
     torch.manual_seed(0)

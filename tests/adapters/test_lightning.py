@@ -14,23 +14,19 @@ from torch import nn
 import torchvitals
 from torchvitals import Schedule, Severity
 from torchvitals.adapters.lightning import VitalsCallback
+from torchvitals.reporters import MemoryReporter
 
 BOTH = pytest.mark.parametrize("pl", [pytorch_lightning, lightning.pytorch], ids=lambda pl: pl.__name__)
 EVERY_STEP = Schedule(dense=0, every=1)
 
 
-class Keep:
-    def __init__(self):
-        self.snapshots, self.closed = [], 0
+class Closed(MemoryReporter):
+    """Counts how often it is closed."""
 
-    def on_snapshot(self, snapshot):
-        self.snapshots.append(snapshot)
-
-    def on_incident(self, incident):
-        pass
+    times = 0
 
     def on_close(self, summary):
-        self.closed += 1
+        self.times += 1
 
 
 def module_of(pl, *, spoil=None, manual=False, validates=False):
@@ -91,7 +87,7 @@ def trainer_of(pl, *callbacks, **options):
 
 @BOTH
 def test_gradients_are_those_before_clipping_and_after_accumulation(pl):
-    keep = Keep()
+    keep = MemoryReporter()
     callback = VitalsCallback(reporters=[keep], schedule=EVERY_STEP, strict=True)
     module = module_of(pl)
     trainer_of(pl, callback, accumulate_grad_batches=2, gradient_clip_val=1e-3).fit(module, data())
@@ -105,7 +101,7 @@ def test_gradients_are_those_before_clipping_and_after_accumulation(pl):
 
 @BOTH
 def test_the_loss_of_an_accumulated_step_is_the_mean_over_its_micro_batches(pl):
-    keep = Keep()
+    keep = MemoryReporter()
     module, loader = module_of(pl), data(2)
     with torch.no_grad():
         expected = sum(F.cross_entropy(module.net(x), y).item() for x, y in loader) / 2
@@ -128,7 +124,7 @@ def test_a_nan_in_a_batch_is_named_by_tensor_row_and_batch(pl):
 
 
 def test_validation_passes_are_not_measured():
-    keep = Keep()
+    keep = MemoryReporter()
     trainer = trainer_of(
         pytorch_lightning, VitalsCallback(reporters=[keep], schedule=EVERY_STEP, strict=True)
     )
@@ -159,14 +155,14 @@ def test_an_exception_in_the_training_closes_the_watch_and_leaves_no_hook():
         if batch_idx == 3:
             raise RuntimeError("mine")
 
-    keep = Keep()
+    keep = Closed()
     callback, module = (
         VitalsCallback(reporters=[keep], strict=True),
         module_of(pytorch_lightning, spoil=spoil),
     )
     with pytest.raises(RuntimeError, match="mine"):
         trainer_of(pytorch_lightning, callback).fit(module, data())
-    assert keep.closed == 1
+    assert keep.times == 1
     assert callback.summary.coverage.steps == 3
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 

@@ -6,20 +6,7 @@ from torch import nn
 
 import torchvitals
 from torchvitals import Diagnostic, Schedule, Severity, TrainingStopped
-
-
-class Keep:
-    def __init__(self):
-        self.snapshots, self.incidents, self.summary = [], [], None
-
-    def on_snapshot(self, snapshot):
-        self.snapshots.append(snapshot)
-
-    def on_incident(self, incident):
-        self.incidents.append(incident)
-
-    def on_close(self, summary):
-        self.summary = summary
+from torchvitals.reporters import MemoryReporter
 
 
 def net():
@@ -46,7 +33,7 @@ def sgd(model, lr=0.01):
 
 
 def test_without_an_optimizer_gradients_are_read_where_they_lie():
-    keep = Keep()
+    keep = MemoryReporter()
     vitals = run(net(), None, reporters=[keep], strict=True)
     assert len(keep.snapshots) == 5
     assert keep.snapshots[-1]["gradient"].names == ("0.weight", "0.bias", "2.weight", "2.bias")
@@ -55,7 +42,7 @@ def test_without_an_optimizer_gradients_are_read_where_they_lie():
 
 
 def test_gradients_ready_reads_them_before_they_are_clipped():
-    keep, model, norms = Keep(), net(), []
+    keep, model, norms = MemoryReporter(), net(), []
     optimizer = sgd(model)
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:
         for _ in range(2):
@@ -71,13 +58,13 @@ def test_gradients_ready_reads_them_before_they_are_clipped():
 
 
 def test_without_it_the_snapshot_says_that_they_may_be_clipped():
-    keep, model = Keep(), net()
+    keep, model = MemoryReporter(), net()
     run(model, sgd(model), steps=1, reporters=[keep])
     assert keep.snapshots[0].labels["clipped"] == "unknown"
 
 
 def test_two_optimizers_are_each_read_before_their_own_step():
-    keep = Keep()
+    keep = MemoryReporter()
     a, b = nn.Linear(4, 4), nn.Linear(4, 1)
     model = nn.ModuleDict({"a": a, "b": b})
     first, second = sgd(a), torch.optim.Adam(b.parameters())
@@ -100,7 +87,7 @@ def test_a_learning_rate_schedule_accepts_the_watched_optimizer():
     model = net()
     optimizer = sgd(model)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
-    keep = Keep()
+    keep = MemoryReporter()
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:
         for _ in range(2):
             model(torch.randn(4, 4)).sum().backward()
@@ -126,7 +113,7 @@ class Broken(Diagnostic):
         yield
 
 
-class BrokenReporter(Keep):
+class BrokenReporter(MemoryReporter):
     def on_snapshot(self, snapshot):
         raise OSError("disk full")
 
@@ -142,11 +129,11 @@ def test_a_diagnostic_that_raises_is_switched_off_and_reported_while_the_trainin
 
 
 def test_a_reporter_that_raises_does_not_cost_the_others_their_news():
-    keep, model = Keep(), net()
+    keep, model = MemoryReporter(), net()
     vitals = run(model, sgd(model), reporters=[BrokenReporter(), keep])
     assert len(keep.snapshots) == 5
     assert [i.code for i in vitals.incidents] == ["TV001"]
-    assert keep.summary is not None
+    assert keep.summary.coverage == vitals.coverage
 
 
 def test_strict_lets_the_mistake_through():
@@ -223,7 +210,7 @@ def test_a_compiled_model_is_watched_from_outside_and_that_is_said():
 
 
 def test_layers_unfrozen_later_are_measured_from_then_on():
-    keep, model = Keep(), net()
+    keep, model = MemoryReporter(), net()
     model[0].requires_grad_(False)
     optimizer = sgd(model)
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchvitals.builtin.theory import profile
+from torchvitals.builtin.parts.theory import profile
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
 from torchvitals.testing import table

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.builtin.depth_runs import parameters, wide
 from tests.builtin.runs import broken, halved, incidents, only, scaled, silent, verdict, window
-from torchvitals.builtin.chain import Chain
 from torchvitals.builtin.init_scale_off import InitScaleOff
+from torchvitals.builtin.parts.chain import Chain
 from torchvitals.core.finding import Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchvitals.builtin.theory import (
+from torchvitals.builtin.parts.theory import (
     ACTIVATIONS,
     gradient_factor,
     moments,

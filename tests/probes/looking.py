@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import torchvitals
-from tests.probes.test_sites import Keep
 from torchvitals import Diagnostic, Finding, Schedule, Snapshot, Window
 from torchvitals.core.tables import Table
+from torchvitals.reporters import MemoryReporter
 
 MEASURED = frozenset(
     {"activation", "activation_gradient", "saturation", "silence", "parameter", "update", "features"}
@@ -39,7 +39,7 @@ def look(
     """Snapshots of steps, each over the micro-batches `parts`; `step` updates, by default all optimizers."""
     made = torch.optim.SGD(model.parameters(), lr=0.1) if optimizers is None else optimizers
     several = made if isinstance(made, list) else [made]
-    keep = Keep()
+    keep = MemoryReporter()
     with torchvitals.watch(
         model, several, diagnostics=[Curious()], reporters=[keep], schedule=Schedule(every=1), strict=True
     ) as vitals:

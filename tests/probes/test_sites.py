@@ -8,27 +8,12 @@ from torch.utils.checkpoint import checkpoint
 
 import torchvitals
 from torchvitals import Schedule
-
-
-class Keep:
-    """A reporter that keeps every snapshot."""
-
-    def __init__(self):
-        self.snapshots = []
-
-    def on_snapshot(self, snapshot):
-        self.snapshots.append(snapshot)
-
-    def on_incident(self, incident):
-        pass
-
-    def on_close(self, summary):
-        pass
+from torchvitals.reporters import MemoryReporter
 
 
 def look(model, *inputs, loss_fn=None, steps=1, **options):
     """Snapshots of a few steps on the same inputs."""
-    keep = Keep()
+    keep = MemoryReporter()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True, **options) as vitals:
         for _ in range(steps):
@@ -122,7 +107,7 @@ def test_a_unit_is_silent_by_its_pre_activation_also_where_that_is_overwritten()
 
 
 def test_passes_in_eval_mode_or_without_gradients_are_not_measured():
-    model, keep = Functional(), Keep()
+    model, keep = Functional(), MemoryReporter()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:
         model(torch.randn(4, 8)).sum().backward()
@@ -142,7 +127,7 @@ def test_micro_batches_of_a_step_are_merged():
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1)), torch.randn(32, 4)
     (whole,), _ = look(model, x, loss_fn=lambda out: out.sum())
-    keep = Keep()
+    keep = MemoryReporter()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     torch.manual_seed(0)
     for module in (m for m in model if isinstance(m, nn.Linear)):
@@ -162,7 +147,7 @@ def test_micro_batches_of_a_step_are_merged():
             # Spread is about the mean of each micro-batch.
             if name not in ("op", "spread", "freedom"):
                 assert merged[kind][name] == pytest.approx(column, rel=1e-4, abs=1e-6)
-    assert merged.loss == pytest.approx(whole.loss / 4, rel=1e-4)
+    assert merged.scalars["loss"] == pytest.approx(whole.scalars["loss"] / 4, rel=1e-4)
 
 
 @pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
@@ -231,7 +216,7 @@ def test_an_exception_in_the_forward_pass_leaves_the_tracer_ready_for_the_next()
                 raise RuntimeError("mine")
             return self.b(self.act(x))
 
-    model, keep = Fragile(), Keep()
+    model, keep = Fragile(), MemoryReporter()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:
         with pytest.raises(RuntimeError, match="mine"):

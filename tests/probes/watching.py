@@ -9,24 +9,9 @@ from torch import nn
 
 import torchvitals
 from torchvitals import Diagnostic, Schedule
+from torchvitals.reporters import MemoryReporter
 
 EVERY_STEP = Schedule(dense=0, every=1)
-
-
-class Keep:
-    """A reporter that keeps every snapshot."""
-
-    def __init__(self):
-        self.snapshots = []
-
-    def on_snapshot(self, snapshot):
-        self.snapshots.append(snapshot)
-
-    def on_incident(self, incident):
-        pass
-
-    def on_close(self, summary):
-        pass
 
 
 def needing(*kinds):
@@ -44,7 +29,7 @@ def needing(*kinds):
 @contextmanager
 def watched(model, optimizers, *kinds, **options) -> Iterator[Any]:
     """The watch with `snapshots`, filled while it runs."""
-    keep = Keep()
+    keep = MemoryReporter()
     options = {"schedule": EVERY_STEP, "strict": True, **options}
     vitals = torchvitals.watch(model, optimizers, diagnostics=[needing(*kinds)], reporters=[keep], **options)
     vitals.__dict__["snapshots"] = keep.snapshots

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.profile import adaptive
-from torchvitals.builtin.progress import stands_still
-from torchvitals.builtin.wiring import calm, column
+from torchvitals.builtin.parts.profile import adaptive
+from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.wiring import calm, column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

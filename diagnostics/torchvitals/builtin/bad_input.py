@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.origin import bad_loss, bad_rows
-from torchvitals.builtin.origins import input_origin
-from torchvitals.builtin.wiring import column
+from torchvitals.builtin.parts.origin import bad_loss, bad_rows
+from torchvitals.builtin.parts.origins import input_origin
+from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

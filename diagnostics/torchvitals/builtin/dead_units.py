@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.progress import stands_still
+from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.curve import UNTOLD, Curve, comes_down, median, smooth, spread
-from torchvitals.builtin.trivial import single, trivial
+from torchvitals.builtin.parts.curve import UNTOLD, Curve, comes_down, median, smooth, spread
+from torchvitals.builtin.parts.trivial import single, trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

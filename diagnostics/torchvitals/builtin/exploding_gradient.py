@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.profile import Profile, streak
+from torchvitals.builtin.parts.profile import Profile, streak
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

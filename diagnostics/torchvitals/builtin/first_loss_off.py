@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.calls import CLASSES, YES_NO, Call, calls
+from torchvitals.builtin.parts.calls import CLASSES, YES_NO, Call, calls
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

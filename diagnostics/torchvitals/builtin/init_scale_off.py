@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.chain import Chain
-from torchvitals.builtin.profile import adaptive
-from torchvitals.builtin.progress import stands_still
-from torchvitals.builtin.theory import neutral, trainable_depth
-from torchvitals.builtin.uninitialised import uninitialised
+from torchvitals.builtin.parts.chain import Chain
+from torchvitals.builtin.parts.profile import adaptive
+from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.theory import neutral, trainable_depth
+from torchvitals.builtin.parts.uninitialised import uninitialised
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.calls import CLASSES, calls
-from torchvitals.builtin.harm import harm_since
-from torchvitals.builtin.loss_rules import mismatches
-from torchvitals.builtin.mismatch import Mismatch
+from torchvitals.builtin.parts.calls import CLASSES, calls
+from torchvitals.builtin.parts.harm import harm_since
+from torchvitals.builtin.parts.loss_rules import mismatches
+from torchvitals.builtin.parts.mismatch import Mismatch
 from torchvitals.core.finding import Finding, Remedy
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

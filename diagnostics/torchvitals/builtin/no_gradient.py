@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.starved import Module, Reason, all_fed, barren, learnable, modules, related
-from torchvitals.builtin.wiring import column, ever, owner, owners
+from torchvitals.builtin.parts.starved import Module, Reason, all_fed, barren, learnable, modules, related
+from torchvitals.builtin.parts.wiring import column, ever, owner, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.stillness import emptied, late, simple, still
-from torchvitals.builtin.wiring import calm, column, ever, moved, owners
+from torchvitals.builtin.parts.stillness import emptied, late, simple, still
+from torchvitals.builtin.parts.wiring import calm, column, ever, moved, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

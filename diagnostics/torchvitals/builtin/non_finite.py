@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.origin import Origin
-from torchvitals.builtin.origins import overflowed_unused, trace
+from torchvitals.builtin.parts.origin import Origin
+from torchvitals.builtin.parts.origins import overflowed_unused, trace
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

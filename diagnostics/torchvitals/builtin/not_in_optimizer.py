@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.holding import Holding, unregistered
-from torchvitals.builtin.wiring import owners
+from torchvitals.builtin.parts.holding import Holding, unregistered
+from torchvitals.builtin.parts.wiring import owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.curve import Curve, median, spread
-from torchvitals.builtin.progress import stands_still
-from torchvitals.builtin.trivial import trivial
+from torchvitals.builtin.parts.curve import Curve, median, spread
+from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.curve import Curve, comes_down, median
+from torchvitals.builtin.parts.curve import Curve, comes_down, median
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

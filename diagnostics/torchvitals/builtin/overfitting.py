@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.curve import comes_down, median
-from torchvitals.builtin.pair import Pair
-from torchvitals.builtin.trivial import trivial
+from torchvitals.builtin.parts.curve import comes_down, median
+from torchvitals.builtin.parts.pair import Pair
+from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.profile import ACTIVATIONS, adaptive
-from torchvitals.builtin.progress import stands_still
-from torchvitals.builtin.scale import Scale
+from torchvitals.builtin.parts.profile import ACTIVATIONS, adaptive
+from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.scale import Scale
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.calls import DISTANCES, calls
-from torchvitals.builtin.harm import broken, finite_losses, harm_since, has_learned
-from torchvitals.builtin.oddity import Oddity
+from torchvitals.builtin.parts.calls import DISTANCES, calls
+from torchvitals.builtin.parts.harm import broken, finite_losses, harm_since, has_learned
+from torchvitals.builtin.parts.oddity import Oddity
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

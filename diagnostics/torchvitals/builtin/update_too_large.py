@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.decay import decay_rules
-from torchvitals.builtin.harm import PATIENCE, broken, harm_since
-from torchvitals.builtin.ratios import Ratios
+from torchvitals.builtin.parts.decay import decay_rules
+from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
+from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

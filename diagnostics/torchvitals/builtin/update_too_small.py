@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.harm import finite_losses
-from torchvitals.builtin.ratios import Ratios, settled
+from torchvitals.builtin.parts.harm import finite_losses
+from torchvitals.builtin.parts.ratios import Ratios, settled
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

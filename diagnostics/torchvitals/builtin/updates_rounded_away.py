@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.harm import harm_since
-from torchvitals.builtin.ratios import settled
-from torchvitals.builtin.rounding import Lost, lost
+from torchvitals.builtin.parts.harm import harm_since
+from torchvitals.builtin.parts.ratios import settled
+from torchvitals.builtin.parts.rounding import Lost, lost
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window

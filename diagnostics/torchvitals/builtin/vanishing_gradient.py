@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.profile import Profile, adaptive, streak
-from torchvitals.builtin.progress import stands_still
+from torchvitals.builtin.parts.profile import Profile, adaptive, streak
+from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.decay import decay_rules, matrices, norm_of
-from torchvitals.builtin.harm import harm_since
+from torchvitals.builtin.parts.decay import decay_rules, matrices, norm_of
+from torchvitals.builtin.parts.harm import harm_since
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot

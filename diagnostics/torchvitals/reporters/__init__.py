@@ -4,6 +4,7 @@ from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.jsonl import JsonlReporter
 from torchvitals.reporters.keys import metrics
 from torchvitals.reporters.loggers import LoggersReporter
+from torchvitals.reporters.memory import MemoryReporter
 from torchvitals.reporters.recording import BadRecording, Recording, read
 from torchvitals.reporters.text import render
 from torchvitals.reporters.wandb import WandbReporter
@@ -13,6 +14,7 @@ __all__ = [
     "ConsoleReporter",
     "JsonlReporter",
     "LoggersReporter",
+    "MemoryReporter",
     "Recording",
     "WandbReporter",
     "metrics",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchvitals.builtin.origin import Origin, bad_loss, bad_names, bad_rows
-from torchvitals.builtin.overflow import forward_origin
+from torchvitals.builtin.parts.origin import Origin, bad_loss, bad_names, bad_rows
+from torchvitals.builtin.parts.overflow import forward_origin
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import NONE_BAD, ROWS

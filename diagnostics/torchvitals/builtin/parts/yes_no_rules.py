@@ -1,7 +1,7 @@
 """What does not go together with a loss function of yes or no."""
 
-from torchvitals.builtin.calls import CLASSES, Call
-from torchvitals.builtin.mismatch import PROBABLE, Mismatch
+from torchvitals.builtin.parts.calls import CLASSES, Call
+from torchvitals.builtin.parts.mismatch import PROBABLE, Mismatch
 from torchvitals.core.finding import Remedy
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.builtin.curve import Curve, median
+from torchvitals.builtin.parts.curve import Curve, median
 from torchvitals.core.window import Window
 
 

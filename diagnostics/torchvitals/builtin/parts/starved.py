@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from torchvitals.builtin.wiring import calm, column, ever, moved, owner
+from torchvitals.builtin.parts.wiring import calm, column, ever, moved, owner
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 

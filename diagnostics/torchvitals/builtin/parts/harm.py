@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from torchvitals.builtin.calls import guessing
-from torchvitals.builtin.progress import LEAST_FALL
+from torchvitals.builtin.parts.calls import guessing
+from torchvitals.builtin.parts.progress import LEAST_FALL
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.builtin.theory import ACTIVATIONS, profile
+from torchvitals.builtin.parts.theory import ACTIVATIONS, profile
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
 

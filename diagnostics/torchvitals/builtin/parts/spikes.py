@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from torchvitals.builtin.curve import SIGMA, Curve, comes_down, median, smooth
+from torchvitals.builtin.parts.curve import SIGMA, Curve, comes_down, median, smooth
 
 HELD = 12
 """Steps that a level holds before a jump, over those that the jump takes; of a swing both are alike."""

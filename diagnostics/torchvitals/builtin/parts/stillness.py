@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from torchvitals.builtin.profile import ADAPTIVE, adaptive
-from torchvitals.builtin.underflow import HALF, SMALLEST
-from torchvitals.builtin.wiring import column
+from torchvitals.builtin.parts.profile import ADAPTIVE, adaptive
+from torchvitals.builtin.parts.underflow import HALF, SMALLEST
+from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.snapshot import Snapshot
 
 KEPT = 8.0

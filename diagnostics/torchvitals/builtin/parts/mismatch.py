@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torchvitals.builtin.calls import Call
+from torchvitals.builtin.parts.calls import Call
 from torchvitals.core.finding import Remedy, Severity
 
 PROBABLE = ("softmax", "sigmoid")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torchvitals.builtin.wiring import calm, column, ever, moved
+from torchvitals.builtin.parts.wiring import calm, column, ever, moved
 from torchvitals.core.finding import Evidence
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window

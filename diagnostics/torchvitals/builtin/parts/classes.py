@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from torchvitals.builtin.wiring import column
+from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from torchvitals.builtin.origin import Origin, bad_names
+from torchvitals.builtin.parts.origin import Origin, bad_names
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import Snapshot
 

@@ -2,8 +2,8 @@
 
 import math
 
-from torchvitals.builtin.calls import DISTANCES, Call
-from torchvitals.builtin.mismatch import Mismatch
+from torchvitals.builtin.parts.calls import DISTANCES, Call
+from torchvitals.builtin.parts.mismatch import Mismatch
 from torchvitals.core.finding import Remedy
 
 RANGES = {

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from torchvitals.builtin import class_rules, number_rules, yes_no_rules
-from torchvitals.builtin.calls import Call
-from torchvitals.builtin.mismatch import Mismatch, Rule
+from torchvitals.builtin.parts import class_rules, number_rules, yes_no_rules
+from torchvitals.builtin.parts.calls import Call
+from torchvitals.builtin.parts.mismatch import Mismatch, Rule
 
 RULES: tuple[Rule, ...] = (
     class_rules.one_unit,

@@ -2,8 +2,8 @@
 
 import math
 
-from torchvitals.builtin.calls import CLASSES, Call
-from torchvitals.builtin.mismatch import PROBABLE, Mismatch
+from torchvitals.builtin.parts.calls import CLASSES, Call
+from torchvitals.builtin.parts.mismatch import PROBABLE, Mismatch
 from torchvitals.core.finding import Remedy
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.builtin.profile import RECURRENT
+from torchvitals.builtin.parts.profile import RECURRENT
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
 

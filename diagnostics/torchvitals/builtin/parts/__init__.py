@@ -1,0 +1,1 @@
+"""What diagnostics are made of: readings of a look or a window, and the rules that they share."""
