@@ -13,7 +13,7 @@ from sweeps.situations.catalogue import situations
 from sweeps.situations.eyes import vitals
 from sweeps.situations.situation import Level, Situation
 from sweeps.situations.training import Trained, run
-from sweeps.situations.validation import validate
+from sweeps.situations.validation import unproven, validate
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         Console().print(_listed(list(situations().values())))
         return 0
     if asked.command == "validate":
-        return validate(asked.names or list(situations()), seeds=asked.seeds, jobs=asked.jobs)
+        every = unproven() if asked.missing else list(situations())
+        return validate(asked.names or every, seeds=asked.seeds, jobs=asked.jobs)
     situation = situations().get(asked.name)
     if situation is None:
         return _unknown(asked.name)
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     once.add_argument("--seed", type=int, default=0)
     proof = commands.add_parser("validate", help="prove that faults harm, against their clean twins")
     proof.add_argument("names", nargs="*", help="situations; all of them if left out")
+    proof.add_argument("--missing", action="store_true", help="all that have no proof on record")
     proof.add_argument("--seeds", type=int, default=8)
     proof.add_argument("--jobs", type=int, default=2)
     return parser

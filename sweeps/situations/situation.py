@@ -17,6 +17,8 @@ class Level(StrEnum):
     SUBTLE = "subtle"
 
 
+Split = Literal["blind", "test", "tune"]
+
 Build = Callable[[Level | None, int], Training]
 """Makes the training for a level and a seed; without a level its clean twin: the same without the fault."""
 
@@ -54,12 +56,16 @@ class Situation:
     """severities at which a fault is made; none for a control"""
     certain: str = ""
     """why the harm is a matter of logic and needs no statistics; empty where it was measured"""
+    blind: bool = False
+    """whether it was written without a look at the rules, and no rule was changed after a look at it"""
 
     @property
-    def split(self) -> Literal["tune", "test"]:
-        """The half it belongs to, drawn by its name so that nobody chooses: thresholds may be set on `tune`
-        alone.
+    def split(self) -> Split:
+        """The part it belongs to: `blind`, or else one of two halves, drawn by its name so that nobody
+        chooses. Thresholds may be set on `tune` alone.
         """
+        if self.blind:
+            return "blind"
         return "test" if hashlib.sha256(self.name.encode()).digest()[0] % 2 else "tune"
 
     @property
@@ -127,11 +133,13 @@ class Register:
         summary = " ".join((described.__doc__ or "").split())
         if not summary:
             raise ValueError(f"The situation {name!r} has no docstring that says what it is.")
+        package, _, family = described.__module__.rpartition(".")
         self._found[name] = Situation(
             name=name,
             source=source,
             summary=summary,
-            family=described.__module__.rpartition(".")[2],
+            family=family,
+            blind=package.endswith(".blind"),
             build=build,
             truth=truth,
             levels=levels,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from scipy.stats import rankdata
 
@@ -69,15 +70,30 @@ def _difference(faulty: float, clean: float) -> float:
 
 
 def validate(names: Sequence[str], *, seeds: int = 8, jobs: int = 2) -> int:
-    """Prove all faults of these names, print a table and keep the result; 1 if one does no harm."""
+    """Prove all faults of these names, keep each proof as it comes, and print a table; 1 if one does no harm."""
     faults = [s for name in names if not (s := situations()[name]).healthy]
-    found = Parallel(n_jobs=jobs)(delayed(_proofs)(s.name, seeds) for s in faults)
-    proofs = [proof for group in found for proof in group]  # pyright: ignore[reportOptionalIterable]
-    kept = {key: row for key, row in _kept().items() if key.partition("@")[0] not in names}
-    kept |= {f"{p.name}@{p.level}": _row(p) for p in proofs}
-    RESULT.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
-    Console().print(_table(proofs))
+    found: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_proofs)(s.name, seeds) for s in faults
+    )
+    proofs: list[Proof] = []
+    for group in track(found, "Proving", len(faults), console=Console(stderr=True)):
+        _keep(group)
+        proofs += group
+    Console().print(_table(sorted(proofs, key=lambda p: p.name)))
     return int(not all(proof.holds for proof in proofs))
+
+
+def unproven() -> list[str]:
+    """Names of the faults of which a level has no proof on record."""
+    kept = proven()
+    return [
+        s.name for s in situations().values() if any(_key(s.name, level) not in kept for level in s.levels)
+    ]
+
+
+def proven() -> dict[str, Any]:
+    """The proofs on record, by name and level of the fault."""
+    return json.loads(RESULT.read_text()) if RESULT.exists() else {}
 
 
 def _proofs(name: str, seeds: int) -> list[Proof]:
@@ -87,8 +103,17 @@ def _proofs(name: str, seeds: int) -> list[Proof]:
     return [prove(situation, level, clean, range(seeds)) for level in situation.levels]
 
 
-def _kept() -> dict[str, Any]:
-    return json.loads(RESULT.read_text()) if RESULT.exists() else {}
+def _keep(group: Sequence[Proof]) -> None:
+    """Put the proofs of one fault in the place of those that were there."""
+    kept = {key: row for key, row in proven().items() if row["name"] != group[0].name}
+    kept |= {_key(p.name, p.level): _row(p) for p in group}
+    fresh = RESULT.with_suffix(".tmp")
+    fresh.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    fresh.replace(RESULT)
+
+
+def _key(name: str, level: str) -> str:
+    return f"{name}@{level}"
 
 
 def _row(proof: Proof) -> dict[str, Any]:

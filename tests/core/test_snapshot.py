@@ -1,12 +1,13 @@
 """What a snapshot says of itself; without this a step that overflowed could count as a recovery."""
 
 import math
+import pickle
 
 import pytest
 
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Severity, severity_of
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.testing import look, table
 
 
@@ -71,3 +72,10 @@ def test_an_unknown_severity_is_refused_with_the_choices(value):
         str(caught.value)
         == f"stop_on={value!r} is not possible. Give None, or one of INFO, WARNING, CRITICAL."
     )
+
+
+def test_a_snapshot_that_was_read_can_be_pickled_without_what_was_made_of_it():
+    snapshot = look(0, ["gradient"])
+    assert remembered(lambda s: s.step)(snapshot) == 0
+    again = pickle.loads(pickle.dumps(snapshot))
+    assert again.to_dict() == snapshot.to_dict()

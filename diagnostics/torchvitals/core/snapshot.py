@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -32,6 +32,10 @@ class Snapshot:
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.tables
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was measured, without what `remembered` functions made of it: those are not to be pickled."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
     def _readings(self) -> dict[Any, Any]:
