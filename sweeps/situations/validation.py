@@ -70,7 +70,7 @@ def _difference(faulty: float, clean: float) -> float:
 
 
 def validate(names: Sequence[str], *, seeds: int = 8, jobs: int = 2) -> int:
-    """Prove all faults of these names, keep each proof as it comes, and print a table; 1 if one does no harm."""
+    """Prove all faults of these names, keep each proof as it comes, print a table; 1 if one does no harm."""
     faults = [s for name in names if not (s := situations()[name]).healthy]
     found: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_proofs)(s.name, seeds) for s in faults
