@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from sweeps.scorecard.summary import CHANGES
+from sweeps.scorecard.summary import CHANGES, SPLITS
 
 TEMPLATE = Path(__file__).with_name("page.md")
 FIGURES = (
@@ -21,30 +21,42 @@ FIGURES = (
 
 def tables(card: dict[str, Any]) -> Iterator[Table]:
     """What the command prints."""
-    for split in ("test", "tune"):
+    for split in _splits(card):
         yield _table(f"Judges on the {split} split", *_judges(card, split))
-    yield _table("Targets, test split", *_targets(card))
+    yield _table("Targets", *_targets(card))
     if card["misses"]:
         yield _table("Where torchvitals was wrong, test split", *_misses(card))
 
 
 def page(card: dict[str, Any]) -> str:
     """docs/scorecard.md, whole."""
-    test = next(s for s in card["scores"] if s["split"] == "test")
+    test = _ours(card, "test")
     return TEMPLATE.read_text().format(
         quick=" (quick subset)" if card["quick"] else "",
         minutes=f"{card['seconds'] / 60:.0f}",
         torch=card["torch"],
-        n_faults=test["n_faults"],
-        n_controls=test["n_controls"],
-        test=_markdown(*_judges(card, "test")),
+        judged="\n\n".join(_judged(card, split) for split in _splits(card)),
         betrayed=_number(test["median_betrayal_steps"]),
         targets=_markdown(*_targets(card)),
-        tune=_markdown(*_judges(card, "tune")),
         misses=_markdown(*_misses(card)) if card["misses"] else "Nowhere.",
         diagnostics=_markdown(*_diagnostics(card)),
         ablation=_markdown(*_ablation(card)),
     )
+
+
+def _splits(card: dict[str, Any]) -> list[str]:
+    known = {score["split"] for score in card["scores"]}
+    return [split for split in SPLITS if split in known]
+
+
+def _ours(card: dict[str, Any], split: str) -> dict[str, Any]:
+    return next(score for score in card["scores"] if score["split"] == split)
+
+
+def _judged(card: dict[str, Any], split: str) -> str:
+    ours = _ours(card, split)
+    title = f"## {split.capitalize()} split: {ours['n_faults']} faults, {ours['n_controls']} controls"
+    return f"{title}\n\n{_markdown(*_judges(card, split))}"
 
 
 Grid = tuple[list[str], list[list[str]]]
@@ -67,9 +79,10 @@ def _cell(score: dict[str, Any], key: str) -> str:
 
 def _targets(card: dict[str, Any]) -> Grid:
     rows = [
-        [t["what"], t["wanted"], _number(t["got"]), "met" if t["met"] else "missed"] for t in card["targets"]
+        [t["split"], t["what"], t["wanted"], _number(t["got"]), "met" if t["met"] else "missed"]
+        for t in card["targets"]
     ]
-    return ["target", "wanted", "got", ""], rows
+    return ["split", "target", "wanted", "got", ""], rows
 
 
 def _misses(card: dict[str, Any]) -> Grid:
