@@ -41,7 +41,7 @@ def test_a_sound_training_passes_and_learns_a_few_samples_by_heart(batch):
     assert found.overfit is not None
     before, after = found.overfit
     assert after < 0.1 * before
-    assert found.without_gradient == ()
+    assert found.start.without_gradient == ()
 
 
 @pytest.mark.parametrize("dropout", [False, True])
@@ -74,19 +74,19 @@ def test_a_deep_net_with_torch_default_weights_is_told_how_deep_it_may_be(batch)
     model = net(depth=14, init=None)
     found = torchvitals.preflight(model, batch, F.cross_entropy, sgd(model))
     assert alarms(found)[0] in ("TV308", "TV201")
-    assert found.factors["expected_gradient"] == pytest.approx(0.408, rel=0.02)
-    assert found.factors["gradient"] == pytest.approx(0.408, rel=0.1)
-    assert found.trainable_depth == pytest.approx(7.7, rel=0.12)
+    assert found.start.factors["expected_gradient"] == pytest.approx(0.408, rel=0.02)
+    assert found.start.factors["gradient"] == pytest.approx(0.408, rel=0.1)
+    assert found.start.trainable_depth == pytest.approx(7.7, rel=0.12)
     text = str(found)
-    assert "three decades in 8 layers" in text
+    assert "three decades in 8 layers" in " ".join(text.split())
     assert "hidden.13.linear" in text
 
 
 def test_he_weights_carry_as_deep_as_one_likes(batch):
     found = torchvitals.preflight(net(depth=14), batch, F.cross_entropy)
     assert alarms(found) == []
-    assert found.trainable_depth is not None
-    assert found.trainable_depth > 50
+    assert found.start.trainable_depth is not None
+    assert found.start.trainable_depth > 50
 
 
 def test_what_no_optimizer_holds_is_told(batch):
@@ -121,7 +121,7 @@ def test_what_gets_no_gradient_is_listed(batch):
             return self.body(x)
 
     found = torchvitals.preflight(Forked(), batch, F.cross_entropy)
-    assert found.without_gradient == ("unused.weight", "unused.bias")
+    assert found.start.without_gradient == ("unused.weight", "unused.bias")
     assert "2 trainable parameters got no gradient" in str(found)
 
 
@@ -146,7 +146,7 @@ def test_a_mapping_goes_in_by_names_and_may_bring_its_loss(batch):
     by_itself = torchvitals.preflight(Named(), given)
     by_us = torchvitals.preflight(Named(), given, lambda out, b: F.cross_entropy(out["logits"], b["labels"]))
     assert by_itself.verdict == by_us.verdict == "healthy"
-    assert [s.signal for s in by_itself.profile] == [s.signal for s in by_us.profile]
+    assert [s.signal for s in by_itself.start.profile] == [s.signal for s in by_us.start.profile]
 
 
 @pytest.mark.parametrize("given", [torch.zeros(4, 64), (torch.zeros(4, 64),), None])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from torchvitals.builtin.parts.start import start_of
 from torchvitals.core.finding import Finding, Incident
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.snapshot import Snapshot
@@ -68,7 +69,10 @@ class Judge:
             blind=tuple(dict.fromkeys([*blind, *self._blind()])),
         )
         verdict = verdict_of(self.incidents, looks=self._fed, judges=len(self.diagnostics))
-        return Summary(verdict=verdict, incidents=self.incidents, coverage=coverage)
+        start = None
+        with self._guard.over("start"):
+            start = start_of(self.window)
+        return Summary(verdict=verdict, incidents=self.incidents, coverage=coverage, start=start)
 
     def _found(self) -> list[Finding]:
         findings = list(self._guard.failures.values())  # as long as the part stays off

@@ -1,7 +1,6 @@
 """Looks at a training before it begins: a few passes on a copy, and the user's objects stay as they are."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,14 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchvitals.adapters.loop import watch
-from torchvitals.builtin.parts.chain import Chain
 from torchvitals.causes import attribute
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Finding, Incident, Remedy, Severity
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.start import Start
 from torchvitals.core.summary import Summary, Verdict, verdict_of
 from torchvitals.reporters.memory import MemoryReporter
-from torchvitals.reporters.profile import Site, lines
+from torchvitals.reporters.profile import starved, table
 from torchvitals.reporters.text import render
 from torchvitals.schedule import Schedule
 
@@ -28,8 +26,6 @@ OVERFIT_SAMPLES = 16
 OVERFIT_STEPS = 200
 OVERFIT_FALL = 0.9
 """Part of its loss that a sound training loses on 16 samples within 200 steps."""
-DECADES = 3.0
-"""Powers of ten that a signal or gradient may lose before layers stop learning."""
 
 LossFn = Callable[[Any, Any], Tensor]
 
@@ -39,16 +35,8 @@ class Preflight:
     """What is known of a training before it begins. `print` it."""
 
     summary: Summary
-    profile: tuple[Site, ...] = ()
-    """all sites in execution order"""
-    factors: Mapping[str, float] = field(default_factory=dict)
-    """per layer of the plain part of the net: measured and expected factor of signal and gradient"""
-    trainable_depth: float | None = None
-    """layers of this kind over which the gradient's norm would change by three decades; None where the net
-    has no plain part of three layers or more
-    """
-    without_gradient: tuple[str, ...] = ()
-    """trainable parameters to which this batch brought no gradient, or one of exactly 0"""
+    start: Start = field(default_factory=Start)
+    """the network at its first step: every site, and how far signal and gradient carry"""
     overfit: tuple[float, float] | None = None
     """loss on the first samples before and after trying to learn them by heart; None if not asked for"""
 
@@ -63,7 +51,7 @@ class Preflight:
         return list(self.summary.incidents)
 
     def __str__(self) -> str:
-        return "\n".join([render(self.summary), "", *lines(self.profile), "", *_told(self)])
+        return "\n".join([render(self.summary), "", *table(self.start.profile), "", *_told(self)])
 
 
 def preflight(
@@ -79,7 +67,8 @@ def preflight(
     `batch` is `(inputs, targets)`, for which the loss is `loss_fn(model(inputs), targets)`; or a mapping, for
     which it is `loss_fn(model(**batch), batch)`, or `model(**batch).loss` without a `loss_fn`. The passes run
     on deep copies of model and optimizer, with the random state put back after them. All installed
-    diagnostics judge them, as they judge the first steps of every watched training. With `overfit` another
+    diagnostics judge them, as they judge the first steps of every watched training, whose report tells its
+    `start` too. With `overfit` another
     copy tries to learn up to 16 samples by heart: what cannot do that cannot learn at all.
 
     Raises `FieldError` for a batch that is neither, and whatever the model or loss raises on it.
@@ -100,16 +89,8 @@ def preflight(
                     its_optimizer.step()
                 vitals.step(loss)
         learned = _by_heart(*copy.deepcopy((model, optimizer)), batch, forward) if overfit else None
-    first = next((s for s in told.snapshots if "activation" in s and "parameter" in s), None)
-    chain = Chain.of(first) if first is not None else Chain()
-    return Preflight(
-        summary=_judged(told.summary, learned),
-        profile=tuple(_sites(first)) if first is not None else (),
-        without_gradient=_starved(first) if first is not None else (),
-        factors=_factors(chain),
-        trainable_depth=_depth(chain),
-        overfit=learned,
-    )
+    summary = _judged(told.summary, learned)
+    return Preflight(summary=summary, start=summary.start or Start(), overfit=learned)
 
 
 def _forward(batch: Any, loss_fn: LossFn | None) -> Callable[[nn.Module, Any], Tensor]:
@@ -161,27 +142,6 @@ def _first(batch: Any) -> Any:
     return batch
 
 
-def _sites(look: Snapshot) -> Iterator[Site]:
-    table, back = look["activation"], look.tables.get("activation_gradient")
-    norms = dict(zip(back.names, back.norm, strict=True)) if back is not None else {}
-    for name, op, rms in zip(table.names, table["op"], table.rms, strict=True):
-        gradient = norms.get(name)
-        yield Site(name, str(op), float(rms), None if gradient is None else float(gradient))
-
-
-def _starved(look: Snapshot) -> tuple[str, ...]:
-    gradient = look.tables.get("gradient")
-    reached = (
-        {n for n, x in zip(gradient.names, gradient["sum_sq"], strict=True) if x > 0} if gradient else set()
-    )
-    parameter = look["parameter"]
-    return tuple(
-        n
-        for n, wants in zip(parameter.names, parameter["trainable"], strict=True)
-        if wants and n not in reached
-    )
-
-
 def _judged(summary: Summary, learned: tuple[float, float] | None) -> Summary:
     """The summary, with an incident if a few samples could not be learned by heart."""
     if learned is None or learned[1] <= (1 - OVERFIT_FALL) * learned[0]:
@@ -202,41 +162,10 @@ def _judged(summary: Summary, learned: tuple[float, float] | None) -> Summary:
     return replace(summary, incidents=incidents, verdict=verdict_of(incidents, looks=1))
 
 
-def _factors(chain: Chain) -> dict[str, float]:
-    """Factors by layer, of the plain part of the net, as measured and as mean-field theory expects them."""
-    steps = len(chain) - 1
-    if steps < 2:
-        return {}
-    signal, gradient = chain.predicted()
-    told = {"signal": chain.signal, "expected_signal": signal, "expected_gradient": gradient}
-    told |= {"gradient": chain.gradient} if chain.gradient is not None else {}
-    return {name: float(10 ** (decades / steps)) for name, decades in told.items()}
-
-
-def _depth(chain: Chain) -> float | None:
-    """Layers that change the gradient by three decades, at the rate of this net."""
-    if len(chain) < 3 or chain.gradient is None:
-        return None
-    rate = abs(chain.gradient) / (len(chain) - 1)
-    return DECADES / rate if rate > 1e-3 else float("inf")
-
-
 def _told(found: Preflight) -> Iterator[str]:
-    """What the profile means."""
-    for name in ("signal", "gradient"):
-        if name in found.factors:
-            measured, expected = found.factors[name], found.factors[f"expected_{name}"]
-            yield f"Per layer the {name} changes by {measured:.2f} (expected by theory: {expected:.2f})."
-    if found.trainable_depth is not None:
-        depth = (
-            "does not change"
-            if math.isinf(found.trainable_depth)
-            else (f"changes by three decades in {found.trainable_depth:.0f} layers")
-        )
-        yield f"At that rate the gradient {depth}."
-    if found.without_gradient:
-        names = ", ".join(found.without_gradient[:4])
-        yield f"{len(found.without_gradient)} trainable parameters got no gradient from this batch: {names}."
+    """What the passes showed beside incidents."""
+    if found.start.without_gradient:
+        yield starved(found.start)
     if found.overfit is not None:
         before, after = found.overfit
         yield f"Learning up to {OVERFIT_SAMPLES} samples by heart: loss {before:.3g} to {after:.3g}."

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.runs import COST, COVERAGE, healthy, ill, loss_spike, not_learning, vanishing
 from torchvitals.core.finding import Severity
+from torchvitals.core.start import Start
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.reporters.text import render
 
@@ -100,3 +101,12 @@ def test_escape_codes_in_names_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in report
     assert "\x07" not in report
     assert "\N{REPLACEMENT CHARACTER}[2Jevil" in report
+
+
+def test_how_far_signal_and_gradient_carry_is_told_where_theory_can_speak_of_the_net() -> None:
+    factors = {"signal": 0.44, "expected_signal": 0.41, "gradient": 0.4, "expected_gradient": 0.408}
+    start = Start(factors=factors, trainable_depth=7.54)
+    told = " ".join(render(Summary(verdict="healthy", start=start)).split())
+    assert "start Per layer the signal changes by 0.44 (theory: 0.41)." in told
+    assert "At that rate the gradient changes by three decades in 8 layers." in told
+    assert "\nstart" not in render(Summary(verdict="healthy", start=Start()))

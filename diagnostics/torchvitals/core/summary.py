@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torchvitals.core.finding import Incident, Severity
+from torchvitals.core.start import Start
 
 Verdict = Literal["healthy", "suspect", "ill", "no data"]
 
@@ -50,6 +51,8 @@ class Summary:
     incidents: tuple[Incident, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
     cost: Cost = field(default_factory=Cost)
+    start: Start | None = None
+    """the network at the first look; None where nothing was looked at"""
 
     @property
     def root(self) -> Incident | None:
@@ -70,6 +73,7 @@ class Summary:
                 "blind": list(self.coverage.blind),
             },
             "cost": {"monitor_seconds": self.cost.monitor_seconds, "run_seconds": self.cost.run_seconds},
+            "start": None if self.start is None else self.start.to_dict(),
         }
 
     @classmethod
@@ -81,6 +85,7 @@ class Summary:
             incidents=tuple(Incident.from_dict(i) for i in data["incidents"]),
             coverage=Coverage(**coverage),
             cost=Cost(**data["cost"]),
+            start=None if data["start"] is None else Start.from_dict(data["start"]),
         )
 
 

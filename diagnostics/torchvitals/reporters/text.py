@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.reporters.footer import looked, meaning
+from torchvitals.reporters.profile import carries
 from torchvitals.reporters.words import block, count, headline, line, numbers, places, price, times, title
 
 Children = Mapping[str, list[Incident]]
@@ -98,6 +99,8 @@ def _followers(cause: Incident, children: Children, printed: set[int], *, depth:
 
 
 def _edges(summary: Summary) -> Iterator[str]:
+    if summary.start is not None and (told := carries(summary.start)):
+        yield from block("start", told, label_at=0)
     yield from block("looked", looked(summary.coverage), label_at=0)
     for number, sentence in enumerate(summary.coverage.blind):
         yield from block("" if number else "not seen", sentence, label_at=0)
