@@ -13,8 +13,11 @@ from tests.support.runs import ill, look, vanishing
 from torchvitals import catalogue, registry
 from torchvitals.builtin.vanishing_gradient import VanishingGradient
 from torchvitals.cli import main
+from torchvitals.core.engine import ENGINE
 from torchvitals.reporters.jsonl import JsonlReporter
 from torchvitals.reporters.text import render
+
+KNOWN = {**ENGINE, **registry.diagnostics()}
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def recording(tmp_path: Path) -> Path:
 def test_list_has_code_name_and_summary_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(registry.diagnostics())
+    assert len(lines) == len(KNOWN)
     assert any(re.match(r"TV201  vanishing-gradient +Gradients that ", line) for line in lines)
     assert max(map(len, lines)) <= 80
 
@@ -40,12 +43,12 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == f"torchvitals {torchvitals.__version__}\n"
 
 
-@pytest.mark.parametrize("name", registry.diagnostics())
+@pytest.mark.parametrize("name", KNOWN)
 def test_explain_loses_no_word_and_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["explain", name])
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    doc = inspect.getdoc(registry.diagnostics()[name]) or ""
+    doc = inspect.getdoc(KNOWN[name]) or ""
     assert " ".join(doc.split()) in " ".join(out.split())
 
 

@@ -6,14 +6,16 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from torchvitals.core.errors import FieldError, UnknownName
-from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.protocols import Diagnostic, Documented
 from torchvitals.reporters.words import WIDTH
 
+T = TypeVar("T", bound=Documented)
 
-def find(code_or_name: str, *, known: Mapping[str, type[Diagnostic]]) -> type[Diagnostic]:
+
+def find(code_or_name: str, *, known: Mapping[str, type[T]]) -> type[T]:
     """The diagnostic with that code or name, in any case."""
     wanted = code_or_name.lower()
     for name, cls in known.items():
@@ -22,11 +24,11 @@ def find(code_or_name: str, *, known: Mapping[str, type[Diagnostic]]) -> type[Di
     raise UnknownName("diagnostic", code_or_name, [*known, *(cls.code for cls in known.values())])
 
 
-def first_line(cls: type[Diagnostic]) -> str:
+def first_line(cls: type[Documented]) -> str:
     return (inspect.getdoc(cls) or "").partition("\n")[0]
 
 
-def explain(cls: type[Diagnostic]) -> Iterator[str]:
+def explain(cls: type[Documented]) -> Iterator[str]:
     """Code, name, docstring, and the thresholds with their defaults, in lines for a terminal."""
     yield f"{cls.code} {cls.name}"
     yield ""
@@ -59,7 +61,7 @@ def _wrapped(line: str, *, indent: int) -> list[str]:
     )
 
 
-def page(known: Mapping[str, type[Diagnostic]]) -> Iterator[str]:
+def page(known: Mapping[str, type[Documented]]) -> Iterator[str]:
     """All diagnostics as Markdown; docs/diagnostics.md is this and nothing else."""
     yield "# Diagnostics"
     yield ""
@@ -74,11 +76,11 @@ def page(known: Mapping[str, type[Diagnostic]]) -> Iterator[str]:
             yield f"| `{field.name}` | {field.default!r} | {notes.get(field.name, '')} |"
 
 
-def _fields(cls: type[Diagnostic]) -> tuple[Field[Any], ...]:
+def _fields(cls: type[Documented]) -> tuple[Field[Any], ...]:
     return fields(cls) if is_dataclass(cls) else ()
 
 
-def notes_of(cls: type[Diagnostic]) -> dict[str, str]:
+def notes_of(cls: type[Documented]) -> dict[str, str]:
     """The string under each field, which Python itself forgets. Empty where there is no source code."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]

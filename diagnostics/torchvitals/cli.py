@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from torchvitals.core.engine import ENGINE
 from torchvitals.core.errors import TorchvitalsError
 
 
@@ -58,7 +59,7 @@ def _list(_: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
     from torchvitals.reporters.words import WIDTH
 
-    found = registry.diagnostics()
+    found = {**ENGINE, **registry.diagnostics()}
     width = max(map(len, found), default=0)
     for name, cls in found.items():
         start = f"{cls.code}  {name:<{width}}  "
@@ -70,7 +71,7 @@ def _list(_: argparse.Namespace) -> Iterator[str]:
 def _explain(arguments: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
 
-    known = registry.diagnostics()
+    known = {**ENGINE, **registry.diagnostics()}
     if arguments.diagnostic == "all":
         return catalogue.page(known)
     return catalogue.explain(catalogue.find(arguments.diagnostic, known=known))

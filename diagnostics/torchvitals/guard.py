@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from torchvitals.core.engine import PartFailed
 from torchvitals.core.finding import Finding, Severity
 
 
@@ -35,8 +36,8 @@ class Guard:
         what = part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
         first_line = str(error).partition("\n")[0].rstrip(".")
         return Finding(
-            code="TV001",
-            name="part-failed",
+            code=PartFailed.code,
+            name=PartFailed.name,
             severity=Severity.INFO,
             where=(str(what),),
             since=self.step,

@@ -65,6 +65,7 @@ def test_close_writes_table_and_summary_and_leaves_the_run_open(run, wandb_folde
     assert summary["vitals/module"] == "blocks.0.act"
     assert summary["vitals/onset_step"] == 0
     assert summary["vitals/cost_share"] == pytest.approx(0.41 / 32.1)
+    assert summary["vitals/blind_spots"] == 1
     assert summary["after"] == 1
     (file,) = log_of(wandb_folder).parent.glob("files/media/table/vitals/incidents_*.json")
     table = json.loads(file.read_text())

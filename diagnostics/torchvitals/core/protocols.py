@@ -12,20 +12,24 @@ from torchvitals.core.summary import Summary
 from torchvitals.core.window import Window
 
 
-class Diagnostic(ABC):
-    """A pure judgement of a window.
-
-    Subclasses are frozen keyword-only dataclasses: their fields are the thresholds. `ranges` gives the closed
-    interval of each, which is checked when the object is built.
-    """
+class Documented:
+    """What has a code, a name, and a docstring that explains it."""
 
     code: ClassVar[str]
     """stable, such as "TV201"; plugins choose letters of their own"""
     name: ClassVar[str]
     """such as "vanishing-gradient"; the name it is registered under"""
-    needs: ClassVar[frozenset[str]]
+    needs: ClassVar[frozenset[str]] = frozenset()
     """kinds of tables to measure; the engine measures the union over all diagnostics"""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+
+class Diagnostic(Documented, ABC):
+    """A pure judgement of a window.
+
+    Subclasses are frozen keyword-only dataclasses: their fields are the thresholds. `ranges` gives the closed
+    interval of each, which is checked when the object is built.
+    """
 
     def __post_init__(self) -> None:
         for field, (low, high) in self.ranges.items():

@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from typing import TextIO
 
+from torchvitals.core.engine import PartFailed
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Summary
@@ -18,9 +19,6 @@ STYLES = {
     r"(?m)^torchvitals\b.*": "bold",
     r"\bresolved\b": "green",
 }
-
-
-PART_FAILED = "TV001"
 
 
 class ConsoleReporter:
@@ -43,7 +41,7 @@ class ConsoleReporter:
         """Numbers of single steps are not for the terminal."""
 
     def on_incident(self, incident: Incident) -> None:
-        silent = incident.severity == Severity.INFO and incident.code != PART_FAILED
+        silent = incident.severity == Severity.INFO and incident.code != PartFailed.code
         if silent or self._printed[incident.code] > self._most:
             return
         self._printed[incident.code] += 1
@@ -77,7 +75,7 @@ class ConsoleReporter:
 
 def _compact(incident: Incident, *, news: str) -> list[str]:
     """A few lines: what it is, and for a root also why and what to do first."""
-    if incident.code == PART_FAILED:
+    if incident.code == PartFailed.code:
         return [line(f"torchvitals: {incident.message}")]
     if incident.resolved is not None:
         over = f"resolved at step {incident.resolved}: {title(incident)}, since step {incident.onset}"

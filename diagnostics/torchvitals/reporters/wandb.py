@@ -117,6 +117,7 @@ def _alert_text(incident: Incident) -> str:
 
 def _summary(summary: Summary) -> dict[str, Any]:
     found: dict[str, Any] = {"verdict": summary.verdict, "cost_share": summary.cost.share}
+    found["blind_spots"] = len(summary.coverage.blind)
     if summary.root is not None:
         found |= {"root_cause": title(summary.root), "onset_step": summary.root.onset}
         found |= {"module": summary.root.where[0]} if summary.root.where else {}
