@@ -22,13 +22,10 @@ def worth_judging(window: Window) -> bool:
 class IncidentBook:
     """All incidents of a run; one per code, since one diagnostic's findings are one event seen many times."""
 
+    incidents: tuple[Incident, ...] = ()
+    """worst root first, each root followed by what it explains"""
     _open: dict[str, Incident] = field(default_factory=dict)
     _missed: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def incidents(self) -> tuple[Incident, ...]:
-        """Worst root first, each root followed by what it explains."""
-        return attribute(self._open.values())
 
     def follow(self, findings: Iterable[Finding], step: int, *, looked: bool) -> list[Incident]:
         """Take in what was found at `step` and return the incidents that opened, became worse or ended.
@@ -36,20 +33,23 @@ class IncidentBook:
         A step that was not looked at closely, or that overflowed (`looked` is False), can open an incident
         but not resolve one.
         """
-        before = {i.code: i for i in self.incidents}
-        seen = set()
+        found, seen = dict(self._open), set()
         for finding in findings:
-            incident = self._open.get(finding.code)
+            incident = found.get(finding.code)
             if incident is not None and finding.severity == Severity.INFO < incident.severity:
                 continue  # what has become a mere note is over as what it was
             seen.add(finding.code)
             self._missed[finding.code] = 0
-            self._open[finding.code] = _updated(incident, finding, step)
-        for code, incident in self._open.items():
+            found[finding.code] = _updated(incident, finding, step)
+        for code, incident in found.items():
             if looked and code not in seen and incident.resolved is None:
                 self._missed[code] = self._missed.get(code, 0) + 1
                 if self._missed[code] >= PATIENCE:
-                    self._open[code] = replace(incident, resolved=step)
+                    found[code] = replace(incident, resolved=step)
+        if found == self._open:  # as at nearly every step of a healthy run
+            return []
+        before = {i.code: i for i in self.incidents}
+        self._open, self.incidents = found, attribute(found.values())
         return [i for i in self.incidents if _news(before.get(i.code), i)]
 
 
