@@ -34,12 +34,24 @@ class Window:
         return self.snapshots[-1]
 
     def add(self, snapshot: Snapshot) -> "Window":
+        if _is_light(snapshot):
+            return replace(self, snapshots=(*self._less_one, snapshot))
         snapshots = (*self.snapshots, snapshot)
         measured = [s.step for s in snapshots if s.tables]
         validated = [s.step for s in snapshots if "val_loss" in s.scalars]
         kept = {*measured[: self.head], *measured[-self.size :], *(s.step for s in snapshots[-self.size :])}
         kept |= {*validated[: self.head], *validated[-self.size :]}
         return Window(tuple(s for s in snapshots if s.step in kept), size=self.size, head=self.head)
+
+    @property
+    def _less_one(self) -> tuple[Snapshot, ...]:
+        """The snapshots without the one that a light one pushes out of the last `size`, if it is light too:
+        any other stays among the last of its sort. Most steps are light, and this is done at each.
+        """
+        place = len(self) - self.size
+        if place < 0 or not _is_light(self.snapshots[place]):
+            return self.snapshots
+        return self.snapshots[:place] + self.snapshots[place + 1 :]
 
     def looks(self, *kinds: str) -> tuple[Snapshot, ...]:
         """The snapshots that hold a table of each of these kinds, oldest first."""
@@ -56,3 +68,8 @@ class Window:
     def finite(self) -> "Window":
         """The window without the snapshots that hold a NaN or Inf, which are no basis for a comparison."""
         return replace(self, snapshots=tuple(s for s in self.snapshots if not s.nonfinite))
+
+
+def _is_light(snapshot: Snapshot) -> bool:
+    """Whether it holds nothing that outlives the last steps."""
+    return not snapshot.tables and "val_loss" not in snapshot.scalars
