@@ -18,6 +18,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV501": frozenset({"TV203", "TV103", "TV204"}) | _CURVES | _STALLED,
     "TV502": (_THROWN - {"TV203"}) | _CURVES | {"TV302", "TV303", "TV308", "TV404"},
     "TV503": frozenset({"TV101", "TV302", "TV406"}) | _CURVES | _STALLED,
+    # ranks
+    "TV602": frozenset({"TV203", "TV302"}) | _CURVES | _STALLED,
+    "TV601": _CURVES | _STALLED,
     # wiring
     "TV305": frozenset({"TV204", "TV303", "TV306", "TV405"}) | _STALLED,
     "TV306": frozenset({"TV204", "TV303", "TV304"}) | _STALLED,

@@ -67,8 +67,9 @@ class Monitor:
         strict: bool = False,
         stop_on: Severity | str | None = None,
         scaler: Any = None,
+        wrapper: nn.Module | None = None,
     ) -> None:
-        self.subject = Subject(model, optimizers)
+        self.subject = Subject(model, optimizers, wrapper=wrapper)
         self.scaler = Scaler(scaler) if scaler is not None else None
         self.step = 0
         self._guard = Guard(strict=strict)
@@ -205,7 +206,8 @@ class Monitor:
     def _open_step(self) -> None:
         self._ready = False
         self._losses.clear()
-        self._due = self._schedule.due(self.step) or self.step <= self._armed_until
+        self.subject.step, self.subject.scheduled = self.step, self._schedule.due(self.step)
+        self._due = self.subject.scheduled or self.step <= self._armed_until
         if self._due:
             self.subject.refresh()
             self._each("arm")

@@ -189,13 +189,16 @@ def test_bad_arguments_are_refused_before_any_training():
         VitalsCallback(stop_on="fatal")
 
 
-def test_two_processes_train_to_the_same_weights_with_and_without_us(tmp_path):
+def test_two_processes_train_to_the_same_weights_with_and_without_us_and_are_compared(tmp_path):
     class Save(pytorch_lightning.Callback):
         def __init__(self, name):
             self.name = name
 
         def on_train_end(self, trainer, pl_module):
             torch.save(pl_module.state_dict(), tmp_path / f"{self.name}{trainer.global_rank}.pt")
+            for callback in trainer.callbacks:
+                if isinstance(callback, VitalsCallback):
+                    assert callback.summary.coverage.measured["rank"] == 2
 
     for name, callbacks in (("bare", []), ("watched", [VitalsCallback(reporters=[], strict=True)])):
         trainer = trainer_of(pytorch_lightning, *callbacks, Save(name), devices=2, strategy="ddp_fork")

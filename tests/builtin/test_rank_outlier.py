@@ -1,5 +1,7 @@
 """TV602 names the guilty rank; without this the average would hide whose data or hardware is broken."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,34 @@ def test_of_two_ranks_the_broken_one_is_named():
 @pytest.mark.parametrize("nonfinite", [[5, 5, 5, 5], [0, 5, 5, 5]], ids=["all", "most"])
 def test_nan_on_most_ranks_is_no_matter_of_one(nonfinite):
     assert silent(TV602, window([look(i, nonfinite=nonfinite) for i in range(6)]))
+
+
+def lost(step: int, *first: float) -> Snapshot:
+    """All gradients are bad by now; the losses were lost at these steps."""
+    names = tuple(f"rank {i}" for i in range(len(first)))
+    rows = table("rank_gradient", names, count=64, nonfinite=9.0, sum_sq=0.0, first_step=list(first))
+    return Snapshot(step, {"loss": math.nan}, {}, {"rank_gradient": rows})
+
+
+def test_the_rank_that_lost_its_loss_first_is_named_when_all_are_poisoned():
+    finding = only(TV602, window([look(0, (1.0, 1.0)), lost(64, 41, 40)]))
+    assert (finding.severity, finding.since, finding.where) == (Severity.CRITICAL, 40, ("rank 1",))
+    assert finding.message == "Of 2 ranks only rank 1 had a loss that was not finite at step 40."
+
+
+def test_ranks_that_lost_their_loss_together_are_not_to_blame():
+    assert silent(TV602, window([lost(64, 40, 40)]))
+
+
+def test_what_overflows_under_a_scaler_is_meant_to():
+    run = [look(i, nonfinite=[0, 0, 5, 0]) for i in range(6)]
+    assert silent(TV602, window([replace(s, scalars={**s.scalars, "loss_scale": 65536.0}) for s in run]))
+
+
+def test_a_rank_that_could_not_be_measured_is_no_outlier():
+    absent = [0.0, 64.0, 64.0]
+    rows = table("rank_gradient", ("rank 0", "rank 1", "rank 2"), count=absent, sum_sq=[0.0, 1.0, 1.0])
+    assert silent(TV602, window([Snapshot(i, {"loss": 1.0}, {}, {"rank_gradient": rows}) for i in range(8)]))
 
 
 def test_nan_that_is_gone_is_over():

@@ -21,6 +21,7 @@ from torchvitals.reporters.text import render
             {"activation": 3, "activation_gradient": 2}, ": 3 sites, 2 gradients of sites", id="other-number"
         ),
         pytest.param({"parameter": 1, "gradient": 1}, ": 1 parameter with its gradients", id="one"),
+        pytest.param({"rank": 8, "rank_gradient": 8}, ": 8 ranks with their gradients", id="ranks"),
         pytest.param({"gradient": 1, "update": 0}, ": 1 gradient of a parameter", id="only-gradient"),
         pytest.param(
             {"input": 1, "output": 2, "silence": 1, "curvature": 4},

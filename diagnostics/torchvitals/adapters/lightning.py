@@ -93,6 +93,7 @@ class VitalsCallback(Callback):
             strict=self._strict,
             stop_on=self._stop_on,
             scaler=_scaler(trainer),
+            wrapper=trainer.strategy.model,
         )
         self._stepped = False
         # Lightning runs forward and backward inside of `optimizer.step`: the pre-hook fires before both.

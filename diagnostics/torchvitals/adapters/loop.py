@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -132,10 +133,10 @@ def watch(
     """Watch the training of a model from inside; use it as a context manager, or call `close` at the end.
 
     `diagnostics` are names or built diagnostics, all that are installed when None. `reporters` are told while
-    the training runs; None means the console. With `strict` a mistake in a diagnostic, probe or reporter
-    raises instead of being reported as TV001. With `stop_on` an incident of that severity ends the training
-    by `TrainingStopped`. With the `scaler` of a training in float16 (a `torch.amp.GradScaler`) its scale is
-    recorded, and steps that it skips are known as such.
+    the training runs; None means the console, on the first rank alone. With `strict` a mistake in a
+    diagnostic, probe or reporter raises instead of being reported as TV001. With `stop_on` an incident of
+    that severity ends the training by `TrainingStopped`. With the `scaler` of a training in float16 (a
+    `torch.amp.GradScaler`) its scale is recorded, and steps that it skips are known as such.
 
     Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not
     installed and `FieldError` for any other value that cannot be.
@@ -146,10 +147,15 @@ def watch(
         model,
         optimizers,
         diagnostics=diagnostics,
-        reporters=(ConsoleReporter(report=False),) if reporters is None else reporters,
+        reporters=_default_reporters() if reporters is None else reporters,
         schedule=schedule,
         strict=strict,
         stop_on=stop_on,
         scaler=scaler,
     )
     return Vitals(monitor, optimizers)
+
+
+def _default_reporters() -> tuple[Reporter, ...]:
+    several = dist.is_available() and dist.is_initialized()
+    return (ConsoleReporter(report=False),) if not several or dist.get_rank() == 0 else ()

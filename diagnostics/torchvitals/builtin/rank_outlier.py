@@ -6,9 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.ranks import gradients
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import NONE_BAD
 from torchvitals.core.window import Window
 
 
@@ -16,15 +18,17 @@ from torchvitals.core.window import Window
 class RankOutlier(Diagnostic):
     """One rank's local gradients are not finite, exactly 0, or of another size than the others'.
 
-    What it measures: each rank's gradient norm before the ranks are averaged. Non-finite entries on
-    half of the ranks or fewer are CRITICAL at one look. Among three ranks or more, the same rank's norm that
-    is more than `factor` times larger or smaller than the median rank's at `looks` looks in a row is a
-    WARNING.
+    What it measures: each rank's gradient norm before the ranks are averaged, and the first step at which its
+    own loss was not finite. Non-finite entries on half of the ranks or fewer, or a loss that was lost there
+    before it was lost on the others, are CRITICAL at one look. Among three ranks or more, the same rank's
+    norm that is more than `factor` times larger or smaller than the median rank's at `looks` looks in a row
+    is a WARNING.
 
     Why it matters: the average hides who is to blame: one rank with broken data or hardware spoils the step
     of all, and after the reduction every rank shows the same NaN.
 
-    When it is wrong: one rank's batch can be an outlier at a look, but hardly the same rank's many times
+    When it is wrong: under a gradient scaler overflows are by design, so that there only losses count. One
+    rank's batch can be an outlier at a look, but hardly the same rank's many times
     over. Where ranks have different data or roles by design (experts, stages of a pipeline), their norms
     differ healthily: such gradients must not be given to it. Of two ranks nobody can tell which is the odd
     one, so that sizes are not judged.
@@ -53,19 +57,23 @@ class RankOutlier(Diagnostic):
         if broken := _broken(looks[-1]):
             yield self._broken(looks, broken)
         else:
-            yield from self._far(
-                [look for look in looks if not (look["rank_gradient"]["nonfinite"] > 0).any()]
-            )
+            yield from self._far([look for look in looks if not _bad(look).any()])
 
     def _broken(self, looks: tuple[Snapshot, ...], ranks: tuple[str, ...]) -> Finding:
-        since = next(look.step for look in looks if ranks[0] in _broken(look))
-        table = looks[-1]["rank_gradient"]
+        table = gradients(looks[-1])
+        first = table["first_step"][table.index(ranks[0])] if "first_step" in table.columns else NONE_BAD
+        lost = first < NONE_BAD
+        since = int(first) if lost else next(look.step for look in looks if ranks[0] in _broken(look))
         return self.finding(
             Severity.CRITICAL,
             where=ranks,
             since=since,
-            message=f"The gradients of {', '.join(ranks)} are not finite before they are averaged; "
-            f"those of the other {len(table) - len(ranks)} are.",
+            message=f"Of {len(table)} ranks only {', '.join(ranks)} "
+            + (
+                f"had a loss that was not finite at step {since}."
+                if lost
+                else "has gradients that are not finite before they are averaged."
+            ),
             cause="data or hardware of that rank",
             evidence={"ranks": len(table), "nonfinite": float(table["nonfinite"].max())},
             remedies=(Remedy(f"Look at the batch that {ranks[0]} was given, then at its hardware."),),
@@ -89,7 +97,7 @@ class RankOutlier(Diagnostic):
             since=since,
             message=f"The gradient norm of {worst} is time and again {ratio:.2g} times the median rank's.",
             cause="data or settings of that rank differ" if ratio > 0 else "that rank has no gradient",
-            evidence={"ranks": len(looks[-1]["rank_gradient"]), "norm_over_median": ratio},
+            evidence={"ranks": len(gradients(looks[-1])), "norm_over_median": ratio},
             remedies=(Remedy(f"Compare the data, precision and clipping of {worst} with another rank's."),),
         )
 
@@ -100,7 +108,7 @@ class RankOutlier(Diagnostic):
 
     def _ratios(self, look: Snapshot) -> dict[str, float]:
         """Norm of each rank over the median rank's; empty for fewer than three ranks and a median of 0."""
-        table = look["rank_gradient"]
+        table = gradients(look)
         middle = float(np.median(table.norm)) if len(table) > 2 else 0.0
         if not 0 < middle < np.inf:
             return {}
@@ -108,7 +116,26 @@ class RankOutlier(Diagnostic):
 
 
 def _broken(look: Snapshot) -> tuple[str, ...]:
-    """Ranks with non-finite gradients, where they are fewer than half."""
-    table = look["rank_gradient"]
-    bad = np.flatnonzero(table["nonfinite"] > 0)
-    return tuple(table.names[i] for i in bad) if 2 * len(bad) <= len(table) and len(table) > 1 else ()
+    """Ranks whose loss was lost before that of the others, or else those with non-finite gradients, where
+    they are no more than half.
+    """
+    table = gradients(look)
+    for bad in (_lost_first(look), _bad(look)):
+        if bad.any() and 2 * bad.sum() <= len(table):
+            return tuple(name for name, is_bad in zip(table.names, bad, strict=True) if is_bad)
+    return ()
+
+
+def _lost_first(look: Snapshot) -> np.ndarray:
+    """Which ranks' loss was the first that was not finite: shape (ranks,)."""
+    table = gradients(look)
+    if "first_step" not in table.columns:
+        return np.zeros(len(table), bool)
+    first = table["first_step"]
+    return (first < NONE_BAD) & (first == first.min())
+
+
+def _bad(look: Snapshot) -> np.ndarray:
+    """Which ranks' gradients are not finite, where no scaler lets them overflow on purpose."""
+    table = gradients(look)
+    return (table["nonfinite"] > 0) & ("loss_scale" not in look.scalars)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.ranks import checksums
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -47,7 +48,7 @@ class ReplicaDivergence(Diagnostic):
     """looks in a row that must agree; 1 to 64"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        looks = [look for look in window.looks("rank") if len(look["rank"]) > 1]
+        looks = [look for look in window.looks("rank") if len(checksums(look)) > 1]
         apart = [bool(self._apart(look)) for look in looks]
         if not apart or not all(apart[-self.looks :]) or len(apart) < self.looks:
             return
@@ -56,7 +57,7 @@ class ReplicaDivergence(Diagnostic):
 
     def _apart(self, look: Snapshot) -> list[str]:
         """Ranks that differ from the median rank, the most different first; of two ranks always both."""
-        table = look["rank"]
+        table = checksums(look)
         off = _distance(look) > self.tolerance
         for name in ("count", "nonfinite"):
             off |= table[name] != np.sort(table[name])[(len(table) - 1) // 2]
@@ -77,7 +78,7 @@ class ReplicaDivergence(Diagnostic):
             f"(off by {distance:.1e} of their size).",
             cause="replicas are averaged now and then" if averaged else why,
             evidence={
-                "ranks": len(looks[-1]["rank"]),
+                "ranks": len(checksums(looks[-1])),
                 "ranks_apart": len(ranks),
                 "relative_difference": distance,
             },
@@ -91,7 +92,7 @@ class ReplicaDivergence(Diagnostic):
 
 def _distance(look: Snapshot) -> np.ndarray:
     """How far each rank's two sums are from the median rank's, over their possible size; shape (ranks,)."""
-    table = look["rank"]
+    table = checksums(look)
     size = float(table["sum_sq"].max())
     if not 0 < size < np.inf:
         return np.zeros(len(table))

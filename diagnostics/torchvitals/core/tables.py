@@ -64,6 +64,7 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "limit": np.maximum,  # largest finite number of the tensor's dtype
     "resolution": np.maximum,  # gap between 1 and the next number of the tensor's dtype
     "first_bad": np.minimum,  # first sample with a non-finite entry: batch * ROWS + row, or NONE_BAD
+    "first_step": np.minimum,  # first step whose loss was not finite on that rank, or NONE_BAD
     "rows": np.maximum,  # units of a weight matrix
     "symmetric_rows": np.maximum,  # of these, how many are twins of their neighbour in weight and gradient
     "fan_in": np.maximum,  # inputs of each unit of a weight matrix, 0 for other parameters

@@ -16,8 +16,20 @@ from torchvitals.probes.reduce import host
 class Subject:
     """A model with the optimizers that train it."""
 
-    def __init__(self, model: nn.Module, optimizers: Iterable[Optimizer] = ()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Iterable[Optimizer] = (),
+        *,
+        wrapper: nn.Module | None = None,
+    ) -> None:
         self.model = _of_type(nn.Module, model, "model", "a torch.nn.Module")
+        self.wrapper = wrapper or model
+        """what trains the model on several ranks, where the framework keeps it apart"""
+        self.step = 0
+        """the optimizer step that is going on"""
+        self.scheduled = False
+        """whether it is due by the schedule, which is the same on all ranks"""
         wanted = "a torch.optim.Optimizer, several of them, or None"
         self.optimizers = tuple(_of_type(Optimizer, o, "optimizer", wanted) for o in optimizers)
         self.parameters: tuple[tuple[str, nn.Parameter], ...] = ()

@@ -8,6 +8,7 @@ from torchvitals.reporters.words import clean, count
 GROUPS = {
     "activation": ("site", {"activation_gradient": "gradients"}),
     "parameter": ("parameter", {"update": "updates", "gradient": "gradients"}),
+    "rank": ("rank", {"rank_gradient": "gradients"}),
 }
 """Kind of table to what a row of it is, and the kinds that hold more about the same things."""
 ROWS = {
