@@ -44,23 +44,41 @@ def try_case(case: Case, peers: Sequence[Judge]) -> list[Row]:
     torch.set_num_threads(1)
     if "torch._dynamo" in sys.modules:  # a case that compiled something leaves nothing to the next
         torch._dynamo.reset()
-    shown = _betrayed(case) if case.sort == "fault" else None
     shared = [judge for judge in peers if not judge.alone]
     groups = [[OURS], shared, *([judge] for judge in peers if judge.alone)]
-    return [row | {"betrayed": shown} for group in groups if group for row in _judged(case, group)]
+    trials = [_trial(case, group) for group in groups if group]
+    rows = [row for trial in trials for row in _judged(case, trial)]
+    losses = next((trial.losses for trial in trials if not trial.error), ())
+    shown = _betrayed(case, losses) if case.sort == "fault" else None
+    return [row | {"betrayed": shown} for row in rows]
 
 
-def _judged(case: Case, judges: Sequence[Judge]) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Trial:
+    """One training before judges who share it."""
+
+    judges: Sequence[Judge]
+    eyes: Sequence[Watching] = ()
+    losses: tuple[float, ...] = ()
+    error: str = ""
+    """what a judge raised that broke the training: then nobody has said anything"""
+
+
+def _trial(case: Case, judges: Sequence[Judge]) -> _Trial:
     eyes: list[Watching] = []
-    error = ""
     try:
-        run(case.situation.build(case.level, case.seed), [_opening(judge, eyes) for judge in judges])
-    except Exception as raised:  # a judge that breaks the training has said nothing
-        error = f"{type(raised).__name__}: {raised}"
-    if error or len(eyes) < len(judges):
-        yield from (_row(case, judge.name, Outcome(error=error)) for judge in judges)
+        training = case.situation.build(case.level, case.seed)
+        trained = run(training, [_opening(judge, eyes) for judge in judges])
+    except Exception as raised:
+        return _Trial(judges, error=f"{type(raised).__name__}: {raised}")
+    return _Trial(judges, eyes, trained.losses)
+
+
+def _judged(case: Case, trial: _Trial) -> Iterator[Row]:
+    if trial.error:
+        yield from (_row(case, judge.name, Outcome(error=trial.error)) for judge in trial.judges)
         return
-    for judge, watching in zip(judges, eyes, strict=True):
+    for judge, watching in zip(trial.judges, trial.eyes, strict=True):
         outcome = watching.outcome()
         yield _row(case, judge.name, outcome)
         if isinstance(watching, Ours) and outcome.alerts:
@@ -78,11 +96,11 @@ def _opening(judge: Judge, eyes: list[Watching]) -> Callable[[Training], Abstrac
     return opened
 
 
-def _betrayed(case: Case) -> int | None:
-    """Step at which the loss alone betrays the fault."""
+def _betrayed(case: Case, losses: Sequence[float]) -> int | None:
+    """Step at which the loss alone betrays the fault to somebody who knows that of its clean twin."""
     truth = case.situation.truth
-    faulty, clean = (run(case.situation.build(level, case.seed)).losses for level in (case.level, None))
-    return betrayal(faulty, clean, since=truth.onset[0] if truth else 0)
+    clean = run(case.situation.build(None, case.seed)).losses
+    return betrayal(losses, clean, since=truth.onset[0] if truth else 0)
 
 
 def _row(case: Case, judge: str, outcome: Outcome) -> Row:
