@@ -1,22 +1,19 @@
 """TV502: finds inputs and targets whose scale a net does not expect."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from torchvitals.builtin.parts.calls import DISTANCES, calls
-from torchvitals.builtin.parts.harm import broken, finite_losses, harm_since, has_learned
+from torchvitals.builtin.parts.harm import broken, crawls, harm_since, has_learned
 from torchvitals.builtin.parts.oddity import Oddity
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
-
-CRAWL = 24
-"""Looks after which a loss that has lost less than a quarter to far-away targets crawls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +100,9 @@ class UnscaledData(Diagnostic):
                 yield call.name, times
 
     def _harm(self, window: Window, oddity: Oddity) -> str | None:
-        losses = finite_losses(window)
         if broken(window.latest):
             return None if has_learned(window, oddity.since) else "the numbers have overflowed"
-        if oddity.kind == "target" and _crawls([x for _, x in losses if x > 0], len(window.looks("loss"))):
+        if oddity.kind == "target" and crawls(window):
             return "the loss crawls"
         if oddity.kind == "input" and _flat(window) > self.flat:
             return "the first bounded activation is flat almost everywhere"
@@ -123,13 +119,6 @@ def _normalised(look: Snapshot) -> bool:
     """Whether the first thing that the net does is to normalise."""
     table = look["activation"]
     return len(table) > 0 and "norm" in str(table["op"][0]).lower()
-
-
-def _crawls(losses: Sequence[float], looks: int) -> bool:
-    """Whether the loss has lost less than a quarter although many looks have passed."""
-    if looks < CRAWL or not losses:
-        return False
-    return float(np.median(losses[-8:])) > 0.75 * losses[0]
 
 
 def _flat(window: Window) -> float:

@@ -55,6 +55,8 @@ _DEFAULTS: Mapping[str, float] = {
     "adjusted": 0.0,
     "mixing": 0.0,
     "across": -1.0,
+    "weights_follow": -1.0,
+    "swapped": 0.0,
     "batch": 32.0,
 }
 _WORDS: Mapping[str, str] = {"op": "relu", "after": "", "reduction": "mean"}
