@@ -9,7 +9,6 @@ from torchvitals.builtin.parts.course_rules import flipped, missing, silenced, w
 from torchvitals.builtin.parts.harm import crawls, harm_since
 from torchvitals.builtin.parts.loss_rules import mismatches
 from torchvitals.builtin.parts.mismatch import Mismatch
-from torchvitals.builtin.parts.profile import adaptive
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -31,7 +30,7 @@ class LossMismatch(Diagnostic):
 
     When it is wrong: what is not wrong by itself is a note and becomes a warning only when the loss stands
     still: squared errors of probabilities (a proper score), a ReLU on the logits, until it keeps a class that
-    occurs at 0, a softmax under binary_cross_entropy, for which without Adam and its kin a crawl is enough. A
+    occurs at 0, a softmax under binary_cross_entropy, for which under SGD a crawl is enough. A
     sum instead of a mean, a class that never occurs, whole targets of a regression are notes whatever
     happens. A target that is one number may be broadcast, as least-squares GANs do. Autoencoders on pixels in
     [0, 1], soft targets and tanh outputs for targets in [-1, 1] are healthy. Weights that favour frequent
@@ -59,7 +58,7 @@ class LossMismatch(Diagnostic):
         if not looks:
             return
         stalled = harm_since(window, looks[0].step, looks[0].step) is not None
-        slow = crawls(window) and not adaptive(looks[0])
+        slow = crawls(window) and set(looks[0].labels.get("optimizer", "").split("+")) == {"SGD"}
         found = [(call.name, m) for call in calls(looks[-1]) for m in mismatches(call)]
         found += [*flipped(looks), *silenced(looks), *weighted_by_count(looks, least=self.looks)]
         found += missing(looks, least=self.looks, targets=self.targets)
