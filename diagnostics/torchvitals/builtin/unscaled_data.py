@@ -63,7 +63,9 @@ class UnscaledData(Diagnostic):
         message = worst.message + (f", and {harm}." if harm else ".")
         yield self.finding(
             Severity.WARNING if harm else Severity.INFO,
-            where=tuple(dict.fromkeys([*_nearest(window, worst), worst.where, *(o.where for o in found)])),
+            where=tuple(
+                dict.fromkeys([*self._sufferer(window, worst), worst.where, *(o.where for o in found)])
+            ),
             since=worst.since,
             message=message[0].upper() + message[1:],
             cause=worst.cause,
@@ -99,6 +101,15 @@ class UnscaledData(Diagnostic):
             if call.op in DISTANCES and times > self.times:
                 yield call.name, times
 
+    def _sufferer(self, window: Window, oddity: Oddity) -> tuple[str, ...]:
+        """The site that has to reach such targets, or that such an input has flattened; an input that none
+        suffers from is named itself.
+        """
+        if oddity.kind == "input" and _flat(window) > self.flat:
+            return window.looks("saturation")[0]["saturation"].names[:1]
+        looks = window.looks("activation")
+        return looks[-1]["activation"].names[-1:] if looks and oddity.kind == "target" else ()
+
     def _harm(self, window: Window, oddity: Oddity) -> str | None:
         if broken(window.latest):
             return None if has_learned(window, oddity.since) else "the numbers have overflowed"
@@ -107,12 +118,6 @@ class UnscaledData(Diagnostic):
         if oddity.kind == "input" and _flat(window) > self.flat:
             return "the first bounded activation is flat almost everywhere"
         return harm_since(window, oddity.since, oddity.since)
-
-
-def _nearest(window: Window, oddity: Oddity) -> tuple[str, ...]:
-    """The site that has to reach such targets; inputs are named themselves."""
-    looks = window.looks("activation")
-    return looks[-1]["activation"].names[-1:] if looks and oddity.kind == "target" else ()
 
 
 def _normalised(look: Snapshot) -> bool:
