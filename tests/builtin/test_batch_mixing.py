@@ -33,7 +33,15 @@ def look(
     names = tuple("input" if i == 0 else f"input[{i}]" for i in range(inputs))
     tables = {
         "loss": table(
-            "loss", ("cross_entropy",), count=targets, classes=classes, axis=axis, target_sum=content
+            "loss",
+            ("cross_entropy",),
+            op="cross_entropy",
+            count=targets,
+            classes=classes,
+            axis=axis,
+            target_sum=content,
+            loss_sum=targets * loss,
+            prior=targets * 1.0,
         ),
         "activation": table("activation", ("fc", "head"), resolution=resolution),
     }
@@ -110,14 +118,26 @@ def test_the_module_that_mixes_first_is_named_before_the_model():
         pytest.param(0.0, 193, Severity.WARNING, id="the loss stands still"),
         pytest.param(0.0, 192, Severity.INFO, id="a plateau at the start"),
         pytest.param(0.025, 193, Severity.INFO, id="it learns"),
+        pytest.param(None, 193, Severity.INFO, id="a level that no constant prediction explains"),
     ],
 )
 def test_what_may_be_meant_becomes_a_warning_when_nothing_is_learned(speed, steps, severity):
     looks = [
-        look(i, 0.3 if i == 0 else None, content=64.0 + i, across=0.0, loss=1 / (1 + speed * i), **TOKENS)
+        look(
+            i,
+            0.3 if i == 0 else None,
+            content=64.0 + i,
+            across=0.0,
+            loss=0.9 if speed is None else 1 / (1 + speed * i),
+            **TOKENS,
+        )
         for i in range(steps)
     ]
     assert only(TV106, window(looks)).severity is severity
+
+
+def test_a_second_floating_input_may_be_an_adjacency_whatever_the_loss_does():
+    assert only(TV106, window(run(0.3, inputs=2, steps=200))).severity is Severity.INFO
 
 
 def test_it_lasts_as_long_as_the_run():

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.harm import harm_since
+from torchvitals.builtin.parts.harm import RECENT, finite_losses, harm_since
+from torchvitals.builtin.parts.progress import LEAST_FALL
+from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -34,8 +36,9 @@ class BatchMixing(Diagnostic):
     graph do not, and one target per row of dimension 0, no more and no fewer. Of sequences it may also be a
     model that tells places along dimension 1 apart, as nobody does with samples, and as many targets at each
     step, as sentences taken one by one do not have. Else it is a note, until the loss stands still for
-    `patience` steps. It stays one where there are as many classes as samples, which is a contrast within the
-    batch, and where there are two floating inputs, one of which may be an adjacency.
+    `patience` steps at that of a constant prediction. It stays one where there are as many classes as
+    samples, which is a contrast within the batch, and where there are two floating inputs, one of which may
+    be an adjacency.
 
     What to try: check the `dim` of softmax, normalise, mean and cumsum, and every reshape or transpose that
     touches dimension 0; nn.LSTM and nn.MultiheadAttention take the sequence first unless batch_first=True.
@@ -91,9 +94,15 @@ class BatchMixing(Diagnostic):
         )
 
     def _stands_still(self, window: Window, look: Snapshot) -> bool:
-        """Whether it has stood so long that the mixing is rather the reason than the way time is laid out."""
-        waited = window.latest.step - look.step >= self.patience
-        return waited and not _contrast(look) and harm_since(window, look.step, look.step) is not None
+        """Whether it has stood so long at that of a constant prediction that the mixing is rather the reason
+        than the way time is laid out.
+        """
+        bar, losses = trivial(window), [x for _, x in finite_losses(window)]
+        several = "features" in look and len(look["features"]) > 1
+        if window.latest.step - look.step < self.patience or bar is None or several or _contrast(look):
+            return False
+        blind = float(np.median(losses[-RECENT:])) > (1 - LEAST_FALL) * bar
+        return blind and harm_since(window, look.step, look.step) is not None
 
     def _limit(self, look: Snapshot) -> float:
         resolution = 0.0
