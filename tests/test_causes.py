@@ -1,5 +1,6 @@
 """One event has one root; without this a single illness would raise an alarm per symptom."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -154,3 +155,11 @@ def test_equally_bad_roots_come_in_the_order_of_their_onset():
 
 def test_nothing_is_its_own_reason():
     assert [code for code, explained in EXPLAINS.items() if code in explained] == []
+
+
+def test_a_note_of_what_does_no_harm_is_the_reason_for_nothing():
+    unused = replace(seen("TV405", 0, Severity.INFO), cause="classes that never occur")
+    stuck = seen("TV403", 0, Severity.INFO)
+    assert {i.code: i.explained_by for i in attribute([unused, stuck])} == {"TV405": None, "TV403": None}
+    mistaken = replace(unused, cause="relu on logits")
+    assert {i.code: i.explained_by for i in attribute([mistaken, stuck])}["TV403"] == "TV405"

@@ -72,6 +72,9 @@ LATENT = frozenset({"TV302", "TV308", "TV404", "TV502"})
 large updates; but where one falls ill of what they are known to do, they are the root, and as grave as it.
 """
 
+HARMLESS = frozenset({"classes that never occur", "log_softmax before cross_entropy"})
+"""Causes of notes that are the reason for nothing: an unused logit, a log_softmax of a log_softmax."""
+
 WRITTEN = frozenset(
     {"TV106", "TV204", "TV206", "TV207", "TV302", "TV303", "TV304", "TV305", "TV306", "TV405", "TV503"}
 )
@@ -125,7 +128,8 @@ def _told(incident: Incident, children: list[Incident], root: str | None) -> Inc
 
 def _can_explain(reason: Incident, child: Incident) -> bool:
     born = child.onset == 0 and child.code in BORN
-    return child.code in EXPLAINS.get(reason.code, ()) and not (born and reason.code in STEPS)
+    able = child.code in EXPLAINS.get(reason.code, ()) and reason.cause not in HARMLESS
+    return able and not (born and reason.code in STEPS)
 
 
 def _began(incident: Incident) -> float:

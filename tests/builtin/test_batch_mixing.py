@@ -10,6 +10,7 @@ from torchvitals.testing import check_diagnostic, table
 
 TV106 = BatchMixing()
 ROWS = 32
+TOKENS = {"inputs": 0, "targets": 8 * ROWS}
 
 
 def look(
@@ -23,18 +24,33 @@ def look(
     axis: int = -1,
     content: float = 64.0,
     resolution: float = 2.0**-23,
+    across: float = -1.0,
+    loss: float = 1.0,
+    site: float = 0.0,
 ) -> Snapshot:
     """A look at a model of inputs of that many rows of 8 numbers, whose loss took so many targets."""
     given = {"count": rows * 8.0, "freedom": (rows - 1) * 8.0, "sum_sq": content, "spread": content}
     names = tuple("input" if i == 0 else f"input[{i}]" for i in range(inputs))
     tables = {
-        "features": table("features", names, units=8, **given),
-        "loss": table("loss", ("cross_entropy",), count=targets, classes=classes, axis=axis),
+        "loss": table(
+            "loss",
+            ("cross_entropy",),
+            op="cross_entropy",
+            count=targets,
+            classes=classes,
+            axis=axis,
+            target_sum=content,
+            loss_sum=targets * loss,
+            prior=targets * 1.0,
+        ),
         "activation": table("activation", ("fc", "head"), resolution=resolution),
     }
+    if inputs:
+        tables["features"] = table("features", names, units=8, **given)
     if mixing is not None:
-        tables["mixing"] = table("mixing", ("model",), mixing=mixing)
-    return Snapshot(step, {"loss": 1.0}, {}, tables)
+        told = table("mixing", ("fc", "head", "model"), mixing=[0.0, site, mixing], across=across, batch=rows)
+        tables["mixing"] = told
+    return Snapshot(step, {"loss": loss}, {}, tables)
 
 
 def run(mixing: float, *, same: bool = False, steps: int = 5, **options):
@@ -56,6 +72,17 @@ def run(mixing: float, *, same: bool = False, steps: int = 5, **options):
         pytest.param(0.3, {"same": True}, Severity.INFO, id="one big graph, the same at every step"),
         pytest.param(0.3, {"inputs": 2}, Severity.INFO, id="a second input, such as an adjacency"),
         pytest.param(0.3, {"inputs": 0}, Severity.INFO, id="tokens"),
+        pytest.param(0.3, {**TOKENS, "across": 0.2}, Severity.WARNING, id="tokens with positions in dim 1"),
+        pytest.param(0.3, {**TOKENS, "across": 1e-6}, Severity.INFO, id="tokens, time first"),
+        pytest.param(
+            0.3, {**TOKENS, "across": 0.2, "same": True}, Severity.INFO, id="the same tokens at every step"
+        ),
+        pytest.param(
+            0.3, {**TOKENS, "across": 0.2, "targets": 7 * ROWS + 1}, Severity.INFO, id="targets of no row"
+        ),
+        pytest.param(
+            0.3, {**TOKENS, "across": 0.2, "classes": ROWS}, Severity.INFO, id="a contrast of sentences"
+        ),
         pytest.param(0.3, {"classes": ROWS}, Severity.INFO, id="a contrast within the batch"),
         pytest.param(0.3, {"steps": 1}, None, id="a single step, which may be a graph"),
     ],
@@ -74,6 +101,43 @@ def test_the_finding_says_what_mixes():
         == "A sample's output changes by 0.3 of its scale when the other samples of the batch change."
     )
     assert only(TV106, window(run(0.3, axis=1))).cause == "an operation over the batch axis"
+
+
+def test_sentences_that_come_one_by_one_are_no_batches():
+    looks = [look(i, 0.3, inputs=0, targets=t, rows=t, across=0.2) for i, t in enumerate((12, 9, 14))]
+    assert only(TV106, window(looks)).severity is Severity.INFO
+
+
+def test_the_module_that_mixes_first_is_named_before_the_model():
+    assert only(TV106, window(run(0.3, site=0.2))).where == ("head", "model")
+
+
+@pytest.mark.parametrize(
+    ("speed", "steps", "severity"),
+    [
+        pytest.param(0.0, 193, Severity.WARNING, id="the loss stands still"),
+        pytest.param(0.0, 192, Severity.INFO, id="a plateau at the start"),
+        pytest.param(0.025, 193, Severity.INFO, id="it learns"),
+        pytest.param(None, 193, Severity.INFO, id="a level that no constant prediction explains"),
+    ],
+)
+def test_what_may_be_meant_becomes_a_warning_when_nothing_is_learned(speed, steps, severity):
+    looks = [
+        look(
+            i,
+            0.3 if i == 0 else None,
+            content=64.0 + i,
+            across=0.0,
+            loss=0.9 if speed is None else 1 / (1 + speed * i),
+            **TOKENS,
+        )
+        for i in range(steps)
+    ]
+    assert only(TV106, window(looks)).severity is severity
+
+
+def test_a_second_floating_input_may_be_an_adjacency_whatever_the_loss_does():
+    assert only(TV106, window(run(0.3, inputs=2, steps=200))).severity is Severity.INFO
 
 
 def test_it_lasts_as_long_as_the_run():

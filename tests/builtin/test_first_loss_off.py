@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builtin.depth_runs import wide
 from tests.builtin.runs import incidents, only, silent, verdict
 from tests.builtin.step_runs import called, of
 from torchvitals.builtin.first_loss_off import FirstLossOff
 from torchvitals.core.finding import Severity
-from torchvitals.testing import check_diagnostic
+from torchvitals.testing import check_diagnostic, table
 
 TV404 = FirstLossOff()
 MSE = {"op": "mse_loss", "classes": 0.0}
@@ -78,6 +79,35 @@ def test_a_loss_that_rises_later_is_none_of_its_business():
 def test_of_two_calls_the_worse_comes_first():
     finding = only(TV404, of([called(0, {"mean": 20.0}, {"mean": 90.0})]))
     assert finding.where == ("cross_entropy#2", "cross_entropy")
+
+
+def lingering(first, pace, *, steps=17, size=1.0, **row):
+    """Looks at a loss that begins so many times ln 10, comes down by `pace` a step, of inputs of this RMS."""
+    for i in range(steps):
+        look = called(i, mean=math.log(10) * max(1.0, first * pace**i), **row)
+        features = table("features", ("input",), count=64.0, sum_sq=64.0 * size**2)
+        yield type(look)(look.step, look.scalars, look.labels, {**look.tables, "features": features})
+
+
+@pytest.mark.parametrize(
+    ("looks", "severity"),
+    [
+        pytest.param(lingering(24, 0.93), Severity.WARNING, id="still high after 16 steps"),
+        pytest.param(lingering(24, 0.93, steps=16), Severity.INFO, id="not yet 16 steps"),
+        pytest.param(lingering(24, 0.86), Severity.INFO, id="it comes down"),
+        pytest.param(lingering(9, 0.97), Severity.INFO, id="tied embeddings of unit variance"),
+        pytest.param(lingering(24, 0.93, size=73.0), Severity.INFO, id="raw pixels: the data's doing"),
+    ],
+)
+def test_a_large_loss_that_does_not_come_down_is_a_warning(looks, severity):
+    assert only(TV404, of(looks)).severity is severity
+
+
+def test_layers_that_are_too_large_are_named_and_then_the_one_that_gives_the_outputs():
+    net = wide(0, [2.0, 64.0, 2.0]).tables
+    look = called(0, mean=112.0)
+    look = type(look)(0, look.scalars, look.labels, {**look.tables, **net})
+    assert only(TV404, of([look])).where == ("fc1", "head", "cross_entropy")
 
 
 @given(st.floats(0, 1e6), st.integers(2, 10**5), st.integers(1, 8))

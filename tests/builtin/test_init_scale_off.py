@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.builtin.depth_runs import parameters, wide
 from tests.builtin.runs import broken, halved, incidents, only, scaled, silent, verdict, window
+from tests.builtin.step_runs import called
 from torchvitals.builtin.init_scale_off import InitScaleOff
 from torchvitals.builtin.parts.chain import Chain
 from torchvitals.core.finding import Severity
@@ -247,6 +248,32 @@ def halves(look: Snapshot) -> Snapshot:
 def test_weights_near_the_neutral_variance_are_never_accused(weight, layers, optimizer):
     run = window([wide(i, same(weight, layers), optimizer=optimizer) for i in range(12)])
     assert all(f.severity is Severity.INFO for f in TV308.diagnose(run))
+
+
+def drowned(weights, *, first=40.0, pace=0.9, norms=True, steps=17):
+    """A net of which no theory speaks and whose loss begins so many times ln 10."""
+    for i in range(steps):
+        net, loss = wide(i, weights, norms=norms), called(i, mean=math.log(10) * max(first * pace**i, 1.0))
+        yield Snapshot(i, loss.scalars, net.labels, {**net.tables, **loss.tables})
+
+
+def test_large_layers_are_to_blame_for_a_loss_that_begins_far_too_high_and_stays_there():
+    finding = only(TV308, window(drowned([2.0, 133.0, 100.0])))
+    assert (finding.severity, finding.where, finding.since) == (Severity.WARNING, ("fc1", "fc2"), 0)
+    assert finding.cause == "initialisation scale: weights too large"
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param(drowned([2.0, 133.0, 100.0], first=1.0), id="the loss begins where it should"),
+        pytest.param(drowned([2.0, 133.0, 100.0], pace=0.8), id="it comes down at once"),
+        pytest.param(drowned([2.0, 133.0, 100.0], steps=16), id="too early to say"),
+        pytest.param(drowned([2.0, 2.0, 2.0]), id="no layer is large"),
+    ],
+)
+def test_large_layers_behind_normalisations_do_no_harm(looks):
+    assert silent(TV308, window(looks))
 
 
 def test_it_keeps_the_rules_of_the_house():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from tests.builtin.runs import only, silent
 from tests.builtin.step_runs import called, of
 from torchvitals.builtin.loss_mismatch import LossMismatch
 from torchvitals.core.finding import Severity
-from torchvitals.testing import check_diagnostic
+from torchvitals.testing import check_diagnostic, table
 
 TV405 = LossMismatch()
 P = {"low": 0.0, "high": 1.0}
@@ -59,6 +60,11 @@ CERTAIN = [
     ({"op": "l1_loss", "after": "relu", **REAL}, "targets outside the range of relu"),
     ({"op": "huber_loss", "after": "tanh", **REAL}, "targets outside the range of tanh"),
     ({"op": "mse_loss", "broadcast": 1.0, **REAL}, "shapes of prediction and target differ"),
+    (
+        {"op": "difference", "broadcast": 1.0, "classes": 0.0, "target_low": 0.0, "target_high": 0.0},
+        "shapes of prediction and target differ",
+    ),
+    ({"swapped": 1.0}, "a view where logits had to be transposed"),
 ]
 
 HARMFUL_OR_NOT = [
@@ -291,3 +297,84 @@ def test_other_signs_are_silent(factors):
 
 def test_of_several_calls_one_may_be_subtracted():
     assert silent(TV405, of(called(i, {}, {}, loss=-1.0) for i in range(3)))
+
+
+# -- what only several looks show
+
+
+def crawling(optimizer, **row):
+    """Thirty looks at a loss that falls by a tenth."""
+    looks = [called(i, **row, mean=2.0 - 0.2 * i / 30) for i in range(30)]
+    return of(type(s)(s.step, s.scalars, {"optimizer": optimizer}, s.tables) for s in looks)
+
+
+BINARY = {"op": "binary_cross_entropy", "after": "softmax", **PROBABILITIES, **YES_NO, "classes": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "row", "severity"),
+    [
+        pytest.param("SGD", BINARY, Severity.WARNING, id="SGD"),
+        pytest.param("Adam", BINARY, Severity.INFO, id="Adam, which makes up for it"),
+        pytest.param("SGD", {**BINARY, "reduction": "sum"}, Severity.INFO, id="a sum over the classes"),
+        pytest.param("SGD", {"after": "tanh"}, Severity.INFO, id="what makes no gradient small"),
+    ],
+)
+def test_a_softmax_under_a_binary_loss_is_a_warning_where_it_makes_sgd_crawl(optimizer, row, severity):
+    assert only(TV405, crawling(optimizer, **row)).severity is severity
+
+
+def clipped(fired, *, looks=20, present=(True,) * 10, after="relu", op="relu"):
+    """Looks at 100 samples each whose logits a relu of ten units clips."""
+    for i in range(looks):
+        look = called(i, after=after, low=0.0, mean=0.9**i + 0.1, present=present)
+        silence = table("silence", ("hidden", "out"), op=op, positions=100.0)
+        bits = tuple(np.array(fired(i)) for _ in range(2))
+        silence = type(silence)("silence", silence.names, silence.columns, {"fired": bits})
+        yield type(look)(look.step, look.scalars, look.labels, {**look.tables, "silence": silence})
+
+
+ALL, NINE = [True] * 10, [True] * 9 + [False]
+
+
+def test_a_class_whose_logit_a_relu_keeps_at_0_is_lost():
+    finding = only(TV405, of(clipped(lambda _: NINE)))
+    assert (finding.severity, finding.cause) == (Severity.WARNING, "relu on logits")
+    assert "1 of 10 classes" in finding.message
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param(clipped(lambda i: ALL if i % 8 == 0 else NINE), id="it fires now and then"),
+        pytest.param(clipped(lambda _: NINE, looks=13), id="too few samples to know"),
+        pytest.param(clipped(lambda _: NINE, present=tuple(NINE)), id="a class that never occurs"),
+    ],
+)
+def test_a_relu_on_logits_that_loses_no_class_is_a_note(looks):
+    assert only(TV405, of(looks)).severity is Severity.INFO
+
+
+def test_silent_units_that_are_no_logits_are_another_matter():
+    assert silent(TV405, of(clipped(lambda _: NINE, after="")))
+
+
+@pytest.mark.parametrize(
+    ("follow", "looks", "found"), [(0.95, 16, True), (0.95, 15, False), (0.6, 40, False)]
+)
+def test_weights_that_rise_with_the_counts_are_a_warning_after_sixteen_looks(follow, looks, found):
+    steps = of(called(i, weights_follow=follow, adjusted=1.0, mean=0.9**i + 0.1) for i in range(looks))
+    if not found:
+        assert silent(TV405, steps)
+        return
+    finding = only(TV405, steps)
+    assert (finding.severity, finding.evidence["correlation"]) == (Severity.WARNING, follow)
+
+
+def test_of_a_vocabulary_some_words_may_never_occur():
+    def look(i):
+        words = called(i, present=[True] * 9 + [False])
+        site = table("activation", ("head",), count=24.0, freedom=16.0)  # 3 samples of 8 entries
+        return type(words)(i, words.scalars, words.labels, {**words.tables, "activation": site})
+
+    assert silent(TV405, of(map(look, range(20))))

@@ -61,6 +61,15 @@ def test_an_overflow_at_any_scale_is_critical_as_soon_as_the_scale_is_below_1():
     assert finding.evidence == {"skipped_in_a_row": 18, "loss_scale": 0.5}
 
 
+def test_the_site_where_the_latest_look_saw_it_come_up_is_named_first():
+    runs = []
+    for snapshot in scaler(lambda *_: True, 20):
+        sites = table("activation_gradient", ("fc1", "act", "fc2"), nonfinite=[8.0, 8.0, 0.0])
+        tables = {"activation_gradient": sites} if snapshot.due else {}
+        runs.append(Snapshot(snapshot.step, snapshot.scalars, snapshot.labels, tables, snapshot.due))
+    assert only(TV205, window(runs)).where == ("act", "fc1", "scaler")
+
+
 def test_an_overflow_that_begins_in_training_is_dated_to_its_first_skip():
     runs = list(scaler(lambda step, scale: scale > 2.0**12 or step >= 70, 100))
     assert only(TV205, window(runs)).since == 70

@@ -59,6 +59,25 @@ def test_what_a_normalisation_follows_is_forgotten():
     assert not silent(TV104, window([forward(0, rising(9), op=after)]))
 
 
+@pytest.mark.parametrize(
+    ("op", "gain", "found"),
+    [
+        pytest.param("RNN", 6.1, True, id="a recurrent net of ReLU"),
+        pytest.param("RNN", 5.8, False, id="a sum over a thousand steps"),
+        pytest.param("Linear", 9.0, False, id="one large layer"),
+    ],
+)
+def test_states_that_grow_over_a_sequence_are_growth(op, gain, found):
+    look = forward(0, [1.0, 10.0**gain, 10.0**gain], op=["Embedding", op, "Linear"])
+    if not found:
+        assert silent(TV104, window([look]))
+        return
+    finding = only(TV104, window([look]))
+    assert (finding.severity, finding.where) == (Severity.CRITICAL, ("s1",))
+    mended = forward(1, [1.0, 1.0, 1.0], op=["Embedding", op, "Linear"])
+    assert silent(TV104, window([look, mended]))
+
+
 def test_training_that_brings_it_back_resolves_it():
     run = [forward(i, rising(7) if i < 3 else FLAT) for i in range(8)]
     (incident,) = incidents(TV104, run)

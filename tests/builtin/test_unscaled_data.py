@@ -77,6 +77,11 @@ def test_a_first_activation_that_is_flat_is_harm_enough():
     assert only(TV502, of(run(FALLS[:3], rms=124.0, flat=0.3))).severity is Severity.INFO
 
 
+def test_the_activation_that_an_input_has_flattened_is_named_before_it():
+    assert only(TV502, of(run(FALLS[:3], rms=124.0, flat=0.95))).where == ("act1", "input")
+    assert only(TV502, of(run(FALLS[:3], rms=124.0, flat=0.3))).where == ("input",)
+
+
 def test_one_column_that_hides_the_others_is_told():
     finding = only(TV502, of(run(FALLS, top=0.999)))
     assert (finding.severity, finding.evidence["share_of_column"]) == (Severity.INFO, 0.999)

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from tests.probes.watching import mlp, row, sgd, watched
 from torchvitals import Schedule
 from torchvitals.probes.lineage import made_by
+from torchvitals.probes.mislaid import crossed, swapped
 
 
 @pytest.fixture(autouse=True)
@@ -356,3 +357,94 @@ def test_beside_compiled_code_it_does_not_stay():
             optimizer.step()
             vitals.step(loss)
     assert len(compiled) == 1
+
+
+# -- entries that meet others than they should
+
+Y = torch.linspace(-1, 1, 12)
+MASK = torch.ones(12, 12).triu()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(lambda out: (out - Y).abs().mean(), id="absolute error"),
+        pytest.param(lambda out: (Y - out).pow(2).sum() / 12, id="squared error, summed"),
+        pytest.param(lambda out: 3 * torch.log(torch.cosh(out - Y)).mean() + 1, id="log cosh, scaled"),
+        pytest.param(lambda out: (out[:, 0] - Y[:, None]).square().mean(), id="the other way round"),
+    ],
+)
+def test_a_loss_that_compares_every_prediction_with_every_target_is_seen(loss):
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))
+    found = row(table_of(loss, model), "loss")
+    assert (found["op"], found["broadcast"], found["count"], found["reduction"]) == (
+        "difference",
+        1,
+        12,
+        "mean",
+    )
+    assert found["loss_sum"] > 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(lambda out: (out[:, 0] - Y).abs().mean(), id="one target each"),
+        pytest.param(lambda out: (out - 1).square().mean(), id="against one number"),
+        pytest.param(lambda out: (out - out.T).abs().mean(), id="predictions among themselves"),
+        pytest.param(lambda out: (MASK * (out - Y).square()).mean(), id="pairs that are chosen"),
+        pytest.param(
+            lambda out: 2 * (out - Y).abs().mean() - (out - out.T).abs().mean(), id="an energy distance"
+        ),
+        pytest.param(lambda out: (out - Y).square().neg().exp().sum(1).log().mean(), id="a kernel density"),
+        pytest.param(lambda out: (out - Y[:5]).abs().mean(), id="quantiles"),
+        pytest.param(lambda out: (out - torch.zeros(12, 1)).abs().mean(), id="equal shapes"),
+        pytest.param(lambda out: -(torch.log_softmax(out, 0) * MASK).mean(), id="risk sets"),
+    ],
+)
+def test_pairs_that_are_meant_are_none(loss):
+    out = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))(torch.randn(12, 4))
+    assert crossed(loss(out)) == 0
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("classes", [5, 6], ids=["C is not T", "C is T"])
+def test_a_view_that_stands_for_a_transpose_is_seen(bias, classes):
+    out = nn.Linear(8, classes, bias=bias)(nn.LayerNorm(8)(torch.randn(4, 6, 8)))
+    assert swapped(out.view(4, classes, 6))
+    healthy = (
+        out,
+        out.transpose(1, 2),
+        out.transpose(1, 2).contiguous(),
+        out.transpose(1, 2).contiguous().view(4, classes, 6),
+        out.reshape(-1, classes),
+        out.view(2, 2, 6, classes).permute(0, 3, 1, 2),
+    )
+    assert not any(map(swapped, healthy))
+
+
+def test_logits_of_all_places_from_one_layer_may_be_viewed():
+    assert not swapped(nn.Linear(8, 30)(torch.randn(4, 8)).view(4, 5, 6))
+
+
+def test_the_classes_of_an_image_lie_along_dimension_1():
+    assert not swapped(nn.Conv2d(1, 3, 3)(torch.randn(2, 1, 8, 8)).view(2, 3, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        pytest.param([8.0, 4.0, 2.0, 1.0], 1.0, id="more for the frequent"),
+        pytest.param([1.0, 2.0, 4.0, 8.0], -1.0, id="more for the rare"),
+        pytest.param([1.0, 1.0, 1.0, 1.0], -1.0, id="none to speak of"),
+        pytest.param([9.0, 1.0, 1.0, 1.0], -1.0, id="one class alone"),
+        pytest.param([0.0, 1.0, 1.0, 8.0], -1.0, id="a class that does not count"),
+        pytest.param(None, -1.0, id="no weights"),
+    ],
+)
+def test_whether_weights_follow_the_counts_of_their_classes(weight, expected):
+    y = torch.tensor([0] * 8 + [1] * 4 + [2] * 2 + [3])
+    given = None if weight is None else torch.tensor(weight)
+    model, x = nn.Linear(4, 4), torch.randn(15, 4)
+    found = row(table_of(lambda out: F.cross_entropy(out, y, weight=given), model, x=x), "cross_entropy")
+    assert found["weights_follow"] == pytest.approx(expected, abs=0.02)

@@ -1,11 +1,11 @@
 """TV404: compares the first loss with that of a net that knows nothing."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.parts.calls import CLASSES, YES_NO, Call, calls
+from torchvitals.builtin.parts.opening import Opening, lingers
+from torchvitals.builtin.parts.oversized import head, oversized
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -30,23 +30,29 @@ class FirstLossOff(Diagnostic):
 
     When it is wrong: only a loss that is too high counts, since pretrained nets start lower. Weights,
     smoothing and ignored targets move the expectation and are not judged. Most nets shrink their logits
-    within some steps, so it is a note, unless the loss is `enormous` times what was expected. Squared errors
-    are never more than a note: targets that happen to be near 0 make any output look large.
+    within some steps, so it is a note, unless the loss is `enormous` times what was expected, or `large`
+    times and after `settle` steps still not down, of inputs that are not large themselves. Squared errors are
+    never more than a note: targets that happen to be near 0 make any output look large.
 
     What to try: a smaller last layer, inputs of unit scale, an initialisation that keeps the variance.
 
-    Source: entropy of the uniform distribution; the factor of 100 leaves He nets on raw pixels (50) and tied
-    embeddings of unit variance (11) notes.
+    Source: entropy of the uniform distribution; the factor of 100 leaves He nets on raw pixels (50) notes. A
+    head tied to embeddings of unit variance begins at about d / ln V, since every token predicts itself: at 9
+    for 32 dimensions and tokens, which Adam unlearns; from 16 times on it took longer than the twins needed
+    to learn.
     """
 
     code: ClassVar[str] = "TV404"
     name: ClassVar[str] = "first-loss-off"
-    needs: ClassVar[frozenset[str]] = frozenset({"loss"})
+    needs: ClassVar[frozenset[str]] = frozenset({"activation", "features", "loss", "parameter"})
     ranges: ClassVar = {
         "excess": (0.01, 100),
         "share": (0.01, 100),
         "enormous": (2, 1e9),
         "times": (1.1, 1e9),
+        "large": (2, 1e9),
+        "settle": (1, 64),
+        "still": (1.1, 100),
     }
 
     excess: float = 1.0
@@ -58,51 +64,50 @@ class FirstLossOff(Diagnostic):
     times: float = 10.0
     """loss over the targets' mean square from which a squared error is worth a note; from 1.1"""
 
+    large: float = 16.0
+    """the same from which it is one if it does not come down; from 2"""
+    settle: int = 16
+    """steps within which it should have; in [1, 64]"""
+    still: float = 3.0
+    """loss over the expected one that is not down yet; from 1.1"""
+
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.looks("loss")
         if not looks or looks[0].nonfinite:
             return
-        still = {name for name, _, _ in self._high(looks[-1])}
-        high = [found for found in self._high(looks[0]) if found[0] in still]
+        still = {opening.name for opening in self._high(looks[-1])}
+        high = [opening for opening in self._high(looks[0]) if opening.name in still]
         if high:
-            yield self._finding(looks[0], sorted(high, key=lambda f: -f[1] / f[2]))
+            stays = lingers(window, large=self.large, times=self.still, settle=self.settle)
+            yield self._finding(looks[0], sorted(high, key=lambda o: -o.times), stays=stays)
 
-    def _high(self, look: Snapshot) -> list[tuple[str, float, float]]:
-        """Name, loss and expected loss of the calls whose loss is too high."""
-        found = []
-        for call in calls(look):
-            expected = _expected(call)
-            if expected is not None and call.mean > expected + self._margin(call, expected):
-                found.append((call.name, call.mean, expected))
-        return found
+    def _high(self, look: Snapshot) -> list[Opening]:
+        """Those whose loss is too high."""
+        return [o for o in Opening.of(look) if o.loss > o.expected + self._margin(o)]
 
-    def _margin(self, call: Call, expected: float) -> float:
-        if call.op == "mse_loss":
-            return (self.times - 1) * expected
-        return max(self.excess, self.share * expected)
+    def _margin(self, opening: Opening) -> float:
+        if opening.op == "mse_loss":
+            return (self.times - 1) * opening.expected
+        return max(self.excess, self.share * opening.expected)
 
-    def _finding(self, look: Snapshot, high: list[tuple[str, float, float]]) -> Finding:
-        name, loss, expected = high[0]
-        sure = any(x > self.enormous * e and not n.startswith("mse_loss") for n, x, e in high)
+    def _finding(self, look: Snapshot, high: list[Opening], *, stays: bool) -> Finding:
+        worst = high[0]
+        sure = stays or any(o.times > self.enormous and o.op != "mse_loss" for o in high)
         return self.finding(
             Severity.WARNING if sure else Severity.INFO,
-            where=tuple(name for name, _, _ in high),
+            where=(*_to_blame(look), *(o.name for o in high)),
             since=look.step,
-            message=f"The first {name} is {loss:.3g}; a net that knows nothing has {expected:.3g}.",
+            message=f"The first {worst.name} is {worst.loss:.3g}; a net that knows nothing has "
+            f"{worst.expected:.3g}"
+            + (f", and {self.settle} steps did not bring it there." if stays else "."),
             cause="outputs too large at the start",
-            evidence={"loss": loss, "expected": expected},
+            evidence={"loss": worst.loss, "expected": worst.expected},
             remedies=REMEDIES,
         )
 
 
-def _expected(call: Call) -> float | None:
-    """Loss of outputs that are all 0, or None where it is not known."""
-    if call.adjusted or call.broadcast:
-        return None
-    if call.op in CLASSES and call.classes > 1 and (call.op != "nll_loss" or call.after == "log_softmax"):
-        return math.log(call.classes)
-    if call.op in YES_NO:
-        return math.log(2)
-    if call.op == "mse_loss" and call.target_sq > 0:
-        return call.target_sq / call.count
-    return None
+def _to_blame(look: Snapshot) -> tuple[str, ...]:
+    """Layers that are larger than any usual one, and the one that gives the outputs."""
+    if "activation" not in look or "parameter" not in look:
+        return ()
+    return tuple(dict.fromkeys([*oversized(look), *filter(None, [head(look)])]))

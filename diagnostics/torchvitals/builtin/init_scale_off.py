@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torchvitals.builtin.parts.chain import Chain
+from torchvitals.builtin.parts.change import Change, change_of
+from torchvitals.builtin.parts.opening import lingers
+from torchvitals.builtin.parts.oversized import USUAL, head, oversized
 from torchvitals.builtin.parts.profile import adaptive
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.theory import neutral, trainable_depth
@@ -22,23 +25,6 @@ TANH_LIKE = frozenset({"tanh", "hardtanh", "softsign", "linear", "elu", "celu", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Change:
-    """Decades that the norm of something gained over the depth; negative where it lost them."""
-
-    what: str
-    measured: float
-    predicted: float
-    mended: float
-    """what theory predicts of the same layers with weights of neutral variance"""
-
-    @property
-    def explained(self) -> bool:
-        """Whether theory foresaw it, to a factor of two in the decades, and not with neutral weights."""
-        foreseen = self.predicted / self.measured if self.measured else 0.0
-        return 0.5 < foreseen < 2 and abs(self.mended) < abs(self.predicted) / 2
-
-
-@dataclass(frozen=True, kw_only=True)
 class InitScaleOff(Diagnostic):
     """Initial weights so large or small for their activation that depth makes powers of ten of it.
 
@@ -46,7 +32,9 @@ class InitScaleOff(Diagnostic):
     mean square of the pre-activations and the norm of the gradient by them gain or lose; and what mean-field
     theory predicts of both from each layer's fan_in x mean square weight and its activation. It accuses where
     the two agree and where weights of the neutral variance (2 for ReLU, near 1 to 2 for tanh) would have kept
-    them. A matrix that is 10^4 times larger than the others was never drawn at all.
+    them. Where theory does not fit, as in transformers, it accuses layers of 8 times the variance of He's
+    weights if the loss begins far above that of a net that knows nothing and does not come down at once. A
+    matrix that is 10^4 times larger than the others was never drawn at all.
 
     Why it matters: what fades in ten layers to a thousandth teaches the first layers a thousandth; what grows
     a hundredfold makes the net a chaotic function of its inputs.
@@ -65,13 +53,18 @@ class InitScaleOff(Diagnostic):
 
     code: ClassVar[str] = "TV308"
     name: ClassVar[str] = "init-scale-off"
-    needs: ClassVar[frozenset[str]] = frozenset({"activation", "activation_gradient", "parameter"})
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"activation", "activation_gradient", "features", "loss", "parameter"}
+    )
     ranges: ClassVar = {
         "latent": (0.1, 300),
         "harmful": (0.1, 300),
         "decades": (0.1, 300),
         "rescaled": (0.1, 300),
         "off": (1, 1000),
+        "large": (2, 1e9),
+        "settle": (1, 64),
+        "still": (1.1, 100),
     }
 
     latent: float = 1.5
@@ -86,6 +79,14 @@ class InitScaleOff(Diagnostic):
     """the same for losses under Adam and its kin; from 0.1; at 5.9 they learned slowly, at 7.4 never"""
     off: float = 1.5
     """factor between a layer's weight variance and the neutral one that makes it an offender; from 1"""
+    large: float = 16.0
+    """first loss of a classifier over that of a net that knows nothing, from which layers are looked for
+    that are to blame; from 2
+    """
+    settle: int = 16
+    """steps within which it should have come down; in [1, 64]"""
+    still: float = 3.0
+    """loss over the expected one that is not down yet; from 1.1"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.looks("activation", "parameter")
@@ -96,15 +97,34 @@ class InitScaleOff(Diagnostic):
             yield self._never_drawn(garbage, looks)
             return
         chain = Chain.of(looks[0])
-        change = _change(chain) if len(chain) >= LEAST_LAYERS else None
+        change = change_of(chain) if len(chain) >= LEAST_LAYERS else None
         offenders = self._offenders(chain) if change is not None else []
-        if change is None or not offenders or not self._lasts(change, looks[-1]):
-            return
-        severity = self._severity(change.measured, looks)
-        if severity is not None:
+        severity = None
+        if change is not None and offenders and self._lasts(change, looks[-1]):
+            severity = self._severity(change.measured, looks)
+        if change is not None and severity is not None:
             yield self._finding(severity, change, chain, offenders, looks[0])
+        elif lingers(window, large=self.large, times=self.still, settle=self.settle):
+            yield from self._drowning(looks[0])
 
-    def _lasts(self, change: _Change, latest: Snapshot) -> bool:
+    def _drowning(self, look: Snapshot) -> Iterator[Finding]:
+        """Layers, not the last one, that bring large outputs to the loss in a net that no theory fits."""
+        gains = {site: gain for site, gain in oversized(look).items() if site != head(look)}
+        if gains:
+            worst = next(iter(gains))
+            yield self.finding(
+                Severity.WARNING,
+                where=tuple(gains),
+                since=look.step,
+                message=f"The weights of {worst} have fan_in x variance {gains[worst]:.3g} where {USUAL:.0f} "
+                f"is the largest in use, and {self.settle} steps did not bring the loss down to that of a "
+                "net that knows nothing.",
+                cause="initialisation scale: weights too large",
+                evidence={"sigma_w2": gains[worst], "layers_off": len(gains)},
+                remedies=_remedies("relu"),
+            )
+
+    def _lasts(self, change: Change, latest: Snapshot) -> bool:
         """Whether training has not yet brought it back; what overflows has not.
 
         Biases that grow bring the size of a signal back but not its gradient, so that either counts.
@@ -131,7 +151,7 @@ class InitScaleOff(Diagnostic):
         return sorted((i for i in ratio if abs(ratio[i]) > math.log(self.off)), key=lambda i: -abs(ratio[i]))
 
     def _finding(
-        self, severity: Severity, change: _Change, chain: Chain, offenders: list[int], look: Snapshot
+        self, severity: Severity, change: Change, chain: Chain, offenders: list[int], look: Snapshot
     ) -> Finding:
         worst = chain.layers[offenders[0]]
         kept = neutral(worst.op) or math.nan
@@ -171,21 +191,6 @@ class InitScaleOff(Diagnostic):
             evidence={"times_the_median": garbage[name], "parameters_affected": len(garbage)},
             remedies=(Remedy("Draw its entries at random, or set them to 0: torch.empty does neither."),),
         )
-
-
-def _change(chain: Chain) -> _Change | None:
-    """The larger of what signal and gradient gained or lost, where theory explains it."""
-    weights = [neutral(op) for op, _, _ in chain.changes]
-    kept = [w for w in weights if w is not None]
-    if len(kept) < len(weights):
-        return None  # some activation lets nothing through, whatever the weights
-    predicted, mended = chain.predicted(), chain.predicted(kept)
-    found = [
-        _Change(what=what, measured=measured, predicted=predicted[i], mended=mended[i])
-        for i, (what, measured) in enumerate((("signal", chain.signal), ("gradient", chain.gradient)))
-        if measured is not None
-    ]
-    return max((c for c in found if c.explained), key=lambda c: abs(c.measured), default=None)
 
 
 def _remedies(op: str) -> tuple[Remedy, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
+from torchvitals.builtin.parts.origins import trace
 from torchvitals.builtin.parts.underflow import Underflow, underflow
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -107,7 +108,7 @@ class LossScaleCollapse(Diagnostic):
     def _stuck(self, row: Sequence[Snapshot], scale: float | None) -> Finding:
         return self.finding(
             Severity.CRITICAL,
-            where=("scaler",),
+            where=(*_birthplace(row), "scaler"),
             since=row[0].step,
             message=f"The scaler has skipped each of the last {len(row)} steps{_told(scale)}.",
             cause="the gradient overflows at any scale: Inf or NaN is born in the net or its loss",
@@ -143,6 +144,13 @@ class LossScaleCollapse(Diagnostic):
             evidence={"idle_share": worst.idle, "rms_of_others": worst.rms},
             remedies=SCALED,
         )
+
+
+def _birthplace(row: Sequence[Snapshot]) -> tuple[str, ...]:
+    """Where the latest look at the sites saw Inf or NaN come up: by then no scale is to blame for it."""
+    look = next((s for s in reversed(row) if "activation_gradient" in s), None)
+    origin = trace(look, (), near_limit=1.0) if look is not None else None
+    return origin.where if origin is not None and origin.place in ("forward", "backward") else ()
 
 
 def _skipped(look: Snapshot) -> bool:

@@ -1,5 +1,6 @@
 """TV104: finds signals that grow by orders of magnitude from the first layer to the last."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +18,11 @@ BORN = (
     Remedy("Draw the weights with a variance that falls with fan-in.", ("init=he_normal",)),
     Remedy("Normalise between layers.", ("model.norm=batch",)),
     Remedy("Scale residual branches by one over the root of their number, or start them at zero."),
+)
+LOOPED = (
+    Remedy("Begin the recurrent weights as the identity, or orthogonal."),
+    Remedy("Take tanh, or a GRU or LSTM, whose states are bounded."),
+    Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
 )
 GROWN = (
     Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
@@ -36,7 +42,8 @@ class SignalExplosion(Diagnostic):
     throws the weights to where nothing is learned; in half precision the outputs overflow.
 
     When it is wrong: a normalisation makes whatever came before it forgotten, so that only what follows the
-    last one counts. One large jump is no growth. What grows in training while the loss falls is at work.
+    last one counts. One large jump is no growth, but inside of an `nn.RNN` it is one over the sequence. What
+    grows in training while the loss falls is at work.
 
     What to try: an initialisation whose variance falls with fan-in; normalisation; residual branches that
     start small.
@@ -73,6 +80,8 @@ class SignalExplosion(Diagnostic):
         overflown = bool(looks[-1]["activation"]["nonfinite"].any())
         if self._grows(born) and (overflown or self._grows(now)):
             yield self._over_depth(born, looks[0].step)
+        elif (loops := _loops(looks[0], self.decades)) and (overflown or _loops(looks[-1], self.decades)):
+            yield self._over_a_sequence(loops, looks[0].step)
         else:
             yield from self._over_time(window.finite.looks("activation"))
 
@@ -100,6 +109,19 @@ class SignalExplosion(Diagnostic):
             remedies=BORN,
         )
 
+    def _over_a_sequence(self, gains: dict[str, float], since: int) -> Finding:
+        worst = max(gains, key=lambda site: gains[site])
+        return self.finding(
+            Severity.CRITICAL,
+            where=tuple(sorted(gains, key=lambda site: -gains[site])),
+            since=since,
+            message=f"The mean square of the states of {worst} is 10^{gains[worst]:.1f} times that of what "
+            "it was given: they grow at every step of the sequence.",
+            cause="initialisation scale: recurrent weights too large",
+            evidence={"decades_gained": gains[worst]},
+            remedies=LOOPED,
+        )
+
     def _over_time(self, looks: Sequence[Snapshot]) -> Iterator[Finding]:
         if len(looks) < 2 or not stands_still(looks):
             return
@@ -117,6 +139,19 @@ class SignalExplosion(Diagnostic):
                 evidence={"decades_gained": gain, "sites_above": len(worst)},
                 remedies=GROWN,
             )
+
+
+def _loops(look: Snapshot, decades: float) -> dict[str, float]:
+    """Recurrent modules, and the decades by which the mean square of their output is above that of the site
+    before, or above 1. Only with a ReLU can it be, and a plain sum over 1,000 steps stays below 10^6.
+    """
+    table = look["activation"]
+    found = {}
+    for i in np.flatnonzero(table["op"] == "RNN"):
+        before, after = max(float(table.rms[i - 1]), 1.0) if i else 1.0, float(table.rms[i])
+        if after > 0 and (gain := 2 * math.log10(after / before)) > decades:
+            found[table.names[i]] = gain
+    return found
 
 
 def _gain(scale: Scale) -> float:

@@ -1,22 +1,19 @@
 """TV502: finds inputs and targets whose scale a net does not expect."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from torchvitals.builtin.parts.calls import DISTANCES, calls
-from torchvitals.builtin.parts.harm import broken, finite_losses, harm_since, has_learned
+from torchvitals.builtin.parts.harm import broken, crawls, harm_since, has_learned
 from torchvitals.builtin.parts.oddity import Oddity
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
-
-CRAWL = 24
-"""Looks after which a loss that has lost less than a quarter to far-away targets crawls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,9 @@ class UnscaledData(Diagnostic):
         message = worst.message + (f", and {harm}." if harm else ".")
         yield self.finding(
             Severity.WARNING if harm else Severity.INFO,
-            where=tuple(dict.fromkeys([*_nearest(window, worst), worst.where, *(o.where for o in found)])),
+            where=tuple(
+                dict.fromkeys([*self._sufferer(window, worst), worst.where, *(o.where for o in found)])
+            ),
             since=worst.since,
             message=message[0].upper() + message[1:],
             cause=worst.cause,
@@ -102,34 +101,29 @@ class UnscaledData(Diagnostic):
             if call.op in DISTANCES and times > self.times:
                 yield call.name, times
 
+    def _sufferer(self, window: Window, oddity: Oddity) -> tuple[str, ...]:
+        """The site that has to reach such targets, or that such an input has flattened; an input that none
+        suffers from is named itself.
+        """
+        if oddity.kind == "input" and _flat(window) > self.flat:
+            return window.looks("saturation")[0]["saturation"].names[:1]
+        looks = window.looks("activation")
+        return looks[-1]["activation"].names[-1:] if looks and oddity.kind == "target" else ()
+
     def _harm(self, window: Window, oddity: Oddity) -> str | None:
-        losses = finite_losses(window)
         if broken(window.latest):
             return None if has_learned(window, oddity.since) else "the numbers have overflowed"
-        if oddity.kind == "target" and _crawls([x for _, x in losses if x > 0], len(window.looks("loss"))):
+        if oddity.kind == "target" and crawls(window):
             return "the loss crawls"
         if oddity.kind == "input" and _flat(window) > self.flat:
             return "the first bounded activation is flat almost everywhere"
         return harm_since(window, oddity.since, oddity.since)
 
 
-def _nearest(window: Window, oddity: Oddity) -> tuple[str, ...]:
-    """The site that has to reach such targets; inputs are named themselves."""
-    looks = window.looks("activation")
-    return looks[-1]["activation"].names[-1:] if looks and oddity.kind == "target" else ()
-
-
 def _normalised(look: Snapshot) -> bool:
     """Whether the first thing that the net does is to normalise."""
     table = look["activation"]
     return len(table) > 0 and "norm" in str(table["op"][0]).lower()
-
-
-def _crawls(losses: Sequence[float], looks: int) -> bool:
-    """Whether the loss has lost less than a quarter although many looks have passed."""
-    if looks < CRAWL or not losses:
-        return False
-    return float(np.median(losses[-8:])) > 0.75 * losses[0]
 
 
 def _flat(window: Window) -> float:

@@ -82,6 +82,10 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "broadcast": np.maximum,  # prediction and target of a loss function had different shapes
     "adjusted": np.maximum,  # a loss function was given weights, smoothing or ignored targets
     "mixing": np.maximum,  # largest change of a sample's output when others change, over its scale
+    "weights_follow": np.minimum,  # correlation of log weight and log count of a loss's classes, else -1
+    "swapped": np.maximum,  # a view brought the prediction to the shape of its transpose
+    "across": np.maximum,  # how far a model tells places along dimension 1 apart; -1 where nobody asked
+    "batch": np.maximum,  # length of dimension 0 of what the model was given
     # one boolean per unit
     "fired": _either,  # the unit passed a gradient at some position
     "present": _either,  # the class was among the targets

@@ -1,9 +1,10 @@
 """What made a tensor, read from its autograd node: the last softmax, sigmoid, ... behind changes of shape."""
 
 import math
-from typing import Any
 
 from torch import Tensor
+
+from torchvitals.probes.nodes import RESHAPING, SAME_SHAPE, Node, Shape, following, kind_of, shape_of
 
 MAKERS = {
     "SoftmaxBackward": "softmax",
@@ -16,18 +17,10 @@ MAKERS = {
     "ExpBackward": "exp",
 }
 _SQUASHING = ("softmax", "sigmoid")
-_SAME_SHAPE = ("CloneBackward", "AliasBackward", "ToCopyBackward", "ContiguousBackward", "ClampBackward")
-_RESHAPING = (
-    *("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward", "AsStridedBackward"),
-    *("SqueezeBackward", "UnsqueezeBackward"),
-)
 _MOVING = ("PermuteBackward", "TransposeBackward", "TBackward")
 _TAKING = ("SelectBackward", "SliceBackward", "ExpandBackward")
 _DEEPEST = 16
 """nodes that are looked at"""
-
-Node = Any
-Shape = tuple[int, ...]
 
 
 def made_by(x: Tensor) -> tuple[str, int]:
@@ -37,15 +30,15 @@ def made_by(x: Tensor) -> tuple[str, int]:
     as "sigmoid+sigmoid"; the logarithm of a softmax is a "log_softmax", whichever way it was computed.
     """
     node, passed = _skip_shapes(x.grad_fn)
-    log = node is not None and _kind(node) == "LogBackward"
+    log = node is not None and kind_of(node) == "LogBackward"
     if log:
-        node, more = _skip_shapes(_next(node))
+        node, more = _skip_shapes(following(node))
         passed += more
-    name = MAKERS.get(_kind(node), "") if node is not None else ""
+    name = MAKERS.get(kind_of(node), "") if node is not None else ""
     if node is None or not name or (log and name != "softmax"):
         return "", -1
-    inner, _ = _skip_shapes(_next(node))
-    first = MAKERS.get(_kind(inner), "") if inner is not None else ""
+    inner, _ = _skip_shapes(following(node))
+    first = MAKERS.get(kind_of(inner), "") if inner is not None else ""
     twice = first in _SQUASHING and name in (*_SQUASHING, "log_softmax")
     axis = _axis(node, passed) if "softmax" in name else -1
     name = "log_softmax" if log else name
@@ -55,29 +48,21 @@ def made_by(x: Tensor) -> tuple[str, int]:
 def _skip_shapes(node: Node | None) -> tuple[Node | None, list[Node]]:
     """The first node that computes something, and the nodes passed on the way to it."""
     passed: list[Node] = []
-    while node is not None and len(passed) < _DEEPEST and _kind(node) in _SHAPES:
+    while node is not None and len(passed) < _DEEPEST and kind_of(node) in _SHAPES:
         passed.append(node)
-        node = _next(node)
+        node = following(node)
     return node, passed
 
 
-_SHAPES = frozenset((*_SAME_SHAPE, *_RESHAPING, *_MOVING, *_TAKING))
-
-
-def _next(node: Node) -> Node | None:
-    return node.next_functions[0][0] if node.next_functions else None
-
-
-def _kind(node: Node) -> str:
-    return node.name().rstrip("0123456789")
+_SHAPES = frozenset((*SAME_SHAPE, *RESHAPING, *_MOVING, *_TAKING))
 
 
 def _axis(maker: Node, passed: list[Node]) -> int:
     """Where the maker's dimension is after the nodes passed, the last of them first; -1 if that is hidden."""
-    before = _shape(maker)
+    before = shape_of(maker)
     axis = _signed(maker._saved_dim) % len(before) if before else -1
     for node in reversed(passed):
-        after = _shape(node)
+        after = shape_of(node)
         if axis >= 0:
             axis = _moved(axis, node, before, after)
         before = after
@@ -85,8 +70,8 @@ def _axis(maker: Node, passed: list[Node]) -> int:
 
 
 def _moved(axis: int, node: Node, before: Shape, after: Shape) -> int:
-    kind = _kind(node)
-    if kind in _RESHAPING:
+    kind = kind_of(node)
+    if kind in RESHAPING:
         return _reshaped(axis, before, after)
     if kind == "TBackward":
         return len(before) - 1 - axis
@@ -107,10 +92,6 @@ def _reshaped(axis: int, before: Shape, after: Shape) -> int:
         if length == before[axis] and math.prod(after[:place]) == math.prod(before[:axis]):
             return place
     return -1
-
-
-def _shape(node: Node) -> Shape:
-    return tuple(node._input_metadata[0].shape)
 
 
 def _signed(dim: int) -> int:

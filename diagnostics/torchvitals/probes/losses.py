@@ -10,6 +10,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.lineage import made_by
 from torchvitals.probes.lossfunctions import LOSSES, arguments, reduction
 from torchvitals.probes.measurement import Measurement, Row, stacked
+from torchvitals.probes.mislaid import crossed, swapped
 from torchvitals.probes.reduce import readable, summarise
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.targets import ClassTargets, targets_of
@@ -19,7 +20,7 @@ MAX_CALLS = 8
 
 STATISTICS = (
     *("loss_sum", "low", "high", "sum", "sum_sq", "row_error", "adjusted"),
-    *("target_sum", "target_sq", "target_low", "target_high", "prior"),
+    *("weights_follow", "target_sum", "target_sq", "target_low", "target_high", "prior"),
 )
 
 
@@ -27,7 +28,8 @@ class LossProbe(Probe):
     """Calls of loss functions in due steps, inside of the model and between its forward and backward pass.
 
     `count` is the number of targets, `loss_sum` the mean loss per target times it, whatever the reduction;
-    `sum`, `sum_sq`, `low` and `high` are of the prediction.
+    `sum`, `sum_sq`, `low` and `high` are of the prediction. A loss written by hand has a row only
+    where it compares every prediction with every target.
     """
 
     name = "loss"
@@ -39,14 +41,19 @@ class LossProbe(Probe):
         self._tracer = Tracer(self, subject.clock)
         self._rows: list[Row] = []
         self._calls: dict[str, int] = {}
-        self._looked = self._seen = False
+        self._looked = self._seen = self._armed = False
         self._error: Exception | None = None
 
     def arm(self) -> None:
-        self._looked = True
+        self._looked = self._armed = True
         self._tracer.attach(self.subject.modules())
 
+    def objective(self, loss: Tensor) -> None:
+        if self._armed and not self._rows and (n := crossed(loss)):
+            self._rows.append(_by_hand(n, loss.detach()))
+
     def disarm(self) -> None:
+        self._armed = False
         self._tracer.detach()
 
     def begin(self, batch: Any, index: int) -> None:
@@ -109,6 +116,7 @@ def _row(
         "classes": float(classes),
         "axis": float(axis),
         "broadcast": float(not isinstance(targets, ClassTargets) and x.shape != target.shape),
+        "swapped": float(classes > 1 and swapped(prediction)),
     }
     _, total, squares, _ = summarise(x)
     low, high = x.aminmax()
@@ -117,10 +125,22 @@ def _row(
         *(torch.nan_to_num(low).double(), torch.nan_to_num(high).double(), total, squares),
         _row_error(x, targets.class_axis if classes > 1 else None),
         torch.maximum(targets.ignored, adjusted),
+        targets.follow(given.get("weight")),
         *targets.statistics(),
     ]
     packed = torch.stack([value.to(x.device) for value in values])
     return Row(name=name, known=known, values=packed, units={"present": targets.present()})
+
+
+def _by_hand(n: int, loss: Tensor) -> Row:
+    """A loss that compares each of n predictions with each of n targets; of these nothing else is known."""
+    known = {"op": "difference", "after": "", "reduction": "mean", "count": float(n), "classes": 0.0}
+    known |= {"axis": -1.0, "broadcast": 1.0, "swapped": 0.0}
+    values = loss.new_zeros(len(STATISTICS), dtype=torch.float64)
+    values[STATISTICS.index("loss_sum")] = loss.double() * n
+    values[STATISTICS.index("row_error")] = values[STATISTICS.index("weights_follow")] = -1.0
+    none = torch.zeros(0, dtype=torch.bool, device=loss.device)
+    return Row(name="loss", known=known, values=values, units={"present": none})
 
 
 def _mean_loss(out: Tensor, how: str, x: Tensor, losses: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """For which models and inputs it can be told what the samples of a batch are, and how to replace them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -61,8 +61,6 @@ def require_batches(module: nn.Module, given: Any, size: int) -> None:
     d = torch.distributed
     if d.is_available() and d.is_initialized() and d.get_world_size() > 1:
         raise Unfit("it is trained by several processes, which a pass of its own may disturb")
-    if any(isinstance(m, _SEQUENTIAL) and not getattr(m, "batch_first", True) for m in inner):
-        raise Unfit("it has modules whose samples lie along dimension 1")
     if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in inner):
         raise Unfit("it has batch norm without running statistics, which mixes on purpose")
     if any(x.ndim == 1 for x in inputs):
@@ -81,14 +79,45 @@ def _least(module: nn.Module) -> int:
     return 3 if isinstance(module, _SEQUENTIAL) else 2
 
 
-def with_first_only(value: Any) -> Any:
-    """The same inputs with copies of the first sample in place of all others."""
+def sequence_length(module: nn.Module, given: Any) -> int:
+    """Length of dimension 1, if the inputs are sequences of which either dimension may be the batch; else 0.
+
+    Those are matrices of tokens, and of numbers what a module of the library takes sequence first. Dimension
+    1 of any other input holds channels or features, whose places are always told apart.
+    """
+    inputs = [x for x in _every_tensor(given) if x.ndim]
+    second = any(isinstance(m, _SEQUENTIAL) and not _batch_first(m) for m in module.modules())
+    dims = {x.ndim for x in inputs}
+    numbers = any(x.is_floating_point() for x in inputs)
+    if dims != ({3} if numbers else {2}) or (numbers and not second):
+        return 0
+    lengths = {x.shape[1] for x in inputs}
+    return lengths.pop() if len(lengths) == 1 and lengths != {inputs[0].shape[0]} else 0
+
+
+def _batch_first(module: nn.Module) -> bool:
+    """Of an `nn.Transformer`, which keeps it to its layers, too."""
+    return all(getattr(m, "batch_first", True) for m in module.modules())
+
+
+def alone(value: Any, row: int) -> Any:
+    """The same inputs with copies of one sample in place of all others."""
+    return _each(value, lambda x: x[row : row + 1].expand_as(x).clone())
+
+
+def flipped(value: Any) -> Any:
+    """The same inputs turned about along dimension 1."""
+    return _each(value, lambda x: x.flip(1))
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """What a model is given, with every tensor changed that is no single number."""
     if isinstance(value, Tensor):
-        return value.detach()[:1].expand_as(value).clone() if value.ndim else value
+        return change(value.detach()) if value.ndim else value
     if isinstance(value, Mapping):
-        return type(value)({key: with_first_only(item) for key, item in value.items()})  # type: ignore[call-arg]
+        return type(value)({key: _each(item, change) for key, item in value.items()})  # type: ignore[call-arg]
     if isinstance(value, (tuple, list)):
-        items = [with_first_only(item) for item in value]
+        items = [_each(item, change) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 

@@ -1,13 +1,8 @@
 """The probe of whether the samples of a batch are computed independently of each other."""
 
-import copy
-import random
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,13 +10,16 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.mixable import (
     Unfit,
+    alone,
     batch_size,
     first_output,
+    flipped,
     require_batches,
     require_small,
-    with_first_only,
+    sequence_length,
 )
 from torchvitals.probes.reduce import tensors
+from torchvitals.probes.silenttwin import Twin
 from torchvitals.probes.sites import Tracer
 
 _NOISE = 1e-5
@@ -29,12 +27,14 @@ _NOISE = 1e-5
 
 
 class MixingProbe(Probe):
-    """How much the output for the first sample changes when all others are replaced by copies of it.
+    """How much the output for one sample changes when all others are replaced by copies of it.
 
     A permutation of the others would not do: sums over the batch, such as those of a softmax along it, stay
-    the same. Measured at the end of the first due step that ran the model, on a deep copy in eval mode
+    the same. The sample is the middle one, since what runs along the batch in one direction leaves one end
+    as it was. Measured at the end of the first due step that ran the model, on a deep copy in eval mode
     without gradients, with the state of the random generators restored before each pass. Only models are
-    measured whose inputs all have the samples along dimension 0, as far as that can be told.
+    measured whose inputs all have dimension 0 in common. Where that of the samples may be dimension 1, as in
+    sequences, it is also measured whether the model tells the places along that one apart.
     """
 
     name = "mixing"
@@ -67,9 +67,7 @@ class MixingProbe(Probe):
         (path, module, args, kwargs), self._call = self._call, None
         self._done = True
         try:
-            return stacked(
-                "mixing", [Row(name=path, known={}, values=_mixing(module, args, kwargs))], ("mixing",)
-            )
+            return stacked("mixing", _rows(path, module, args, kwargs), ("mixing", "across"))
         except Exception as error:  # the user's code, run in a way that it may not be made for
             self._refuse(error)
             return []
@@ -88,51 +86,55 @@ class MixingProbe(Probe):
         self._why_not = self._why_not or why
 
 
-def _mixing(module: nn.Module, args: Any, kwargs: Any) -> Tensor:
-    """Largest change over the output's largest entry: float64, shape (1,)."""
-    require_small(module)
-    size = batch_size((args, kwargs))
-    require_batches(module, (args, kwargs), size)
-    twin = _silent_copy(module)
-    replaced = with_first_only((args, kwargs))
-    outs = []
-    for given_args, given_kwargs in ((args, kwargs), (args, kwargs), replaced):
-        with _undisturbed((args, kwargs)):
-            outs.append(first_output(twin(*given_args, **given_kwargs), size))
-    out, again, changed = (o.detach().double() for o in outs)
-    scale = out.abs().amax() + torch.finfo(torch.float32).tiny
-    repeats = (out - again).abs().amax() <= _NOISE * scale
-    mixing = (out[0] - changed[0]).abs().amax() / scale
-    # A model whose output differs from call to call says nothing about its samples.
-    return torch.nan_to_num(torch.where(repeats, mixing, 0.0), nan=0.0, posinf=0.0).reshape(1)
-
-
-def _silent_copy(module: nn.Module) -> nn.Module:
-    """A copy in eval mode without the user's hooks, who would take its passes for those of the model; hooks
-    of torch itself compute weights.
+def _rows(path: str, module: nn.Module, args: Any, kwargs: Any) -> list[Row]:
+    """A row for each module whose output is a batch as large as the input, in the order in which they end;
+    the last one is the model's.
     """
-    tables = [t for inner in module.modules() for t in (inner._forward_hooks, inner._forward_pre_hooks)]
-    # Hooks are shared with the copy until they are taken off it: nobody knows what hangs on the user's own.
-    shared = {id(hook): hook for table in tables for hook in table.values()}
-    twin = copy.deepcopy(module, shared).eval()
-    for inner in twin.modules():
-        for kept in (inner._forward_hooks, inner._forward_pre_hooks):
-            for key, hook in list(kept.items()):
-                where = getattr(hook, "__module__", None) or type(hook).__module__
-                if not where.startswith("torch."):
-                    del kept[key]
-    return twin
+    require_small(module)
+    given, size = (args, kwargs), batch_size((args, kwargs))
+    require_batches(module, given, size)
+    length = sequence_length(module, given)
+    twin, kept = Twin(module, size), size // 2
+    outs = [twin.of(given), twin.of(given), twin.of(alone(given, kept))]
+    out, again, changed = (first_output(o, size).double() for o, _ in outs)
+    # A model whose output differs from call to call says nothing about its samples.
+    repeats = (out - again).abs().amax() <= _NOISE * _scale(out)
+    turned = first_output(twin.of(flipped(given))[0], size).double() if length else None
+    told = torch.stack(
+        [
+            torch.where(repeats, _change(out, changed, kept), 0.0),
+            torch.where(repeats, _across(out, turned, length), -1.0),
+        ]
+    )
+    known = {"batch": float(size)}
+    inner, others = outs[0][1], outs[2][1]
+    found = [
+        Row(name=name, known=known, values=torch.stack([_change(x, others[name], kept), told[1]]))
+        for name, x in inner.items()
+        if name in others and x.shape == others[name].shape and x.device == out.device
+    ]
+    return [*found, Row(name=path, known=known, values=torch.nan_to_num(told, nan=0.0, posinf=0.0))]
 
 
-@contextmanager
-def _undisturbed(given: Any) -> Iterator[None]:
-    """No gradients, no warnings, and the generators of random numbers as they were."""
-    devices = {x.device.index for x in tensors(given) if x.device.type == "cuda"}
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's code may use the old one
-    with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
+def _scale(out: Tensor) -> Tensor:
+    return out.abs().amax() + torch.finfo(torch.float32).tiny
+
+
+def _change(out: Tensor, changed: Tensor, row: int) -> Tensor:
+    """Largest change of a row over the output's largest entry: a float64 scalar."""
+    change = (out[row].double() - changed[row].double()).abs().amax() / _scale(out.double())
+    return torch.nan_to_num(change, nan=0.0, posinf=0.0)
+
+
+def _across(out: Tensor, turned: Tensor | None, length: int) -> Tensor:
+    """How far the output is from being turned about with an input that was turned about along dimension 1:
+    not at all, if that is where the samples lie. 1 where the output has no such dimension, -1 where the
+    input has none.
+    """
+    if turned is None or turned.shape != out.shape:
+        return out.new_full((), -1.0)
+    if length not in out.shape[1:]:
+        return out.new_ones(())
+    if out.ndim < 3 or out.shape[1] != length:
+        return out.new_full((), -1.0)
+    return torch.nan_to_num((turned.flip(1) - out).abs().amax() / _scale(out), nan=-1.0, posinf=-1.0)

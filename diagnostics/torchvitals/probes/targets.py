@@ -1,5 +1,6 @@
 """What a loss function is asked to predict: classes, probabilities or numbers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+SIDES = 2
+"""Classes that have to be on either side of the middle of the weights, or one class alone is favoured."""
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 
 
@@ -46,6 +49,12 @@ class NumberTargets:
     def prior(self) -> Tensor:
         """Entropy of the classes in nats, times the targets: what a constant prediction has to pay."""
         return self._number(0.0)
+
+    def follow(self, _weight: Tensor | None) -> Tensor:
+        """Correlation of the logarithms of the classes' weights and counts, in [-1, 1]; -1 where there are
+        no weights to speak of.
+        """
+        return self._number(-1.0)
 
     def present(self) -> Tensor:
         """Which classes are among the targets."""
@@ -124,6 +133,17 @@ class ClassTargets(NumberTargets):
         p = mass / mass.sum().clamp(min=1e-300)
         return -torch.xlogy(p, p).sum() * self.count
 
+    def follow(self, weight: Tensor | None) -> Tensor:
+        if weight is None or weight.numel() != self.classes:
+            return self._number(-1.0)
+        counts, w = torch.log1p(self._mass()), weight.detach().double()
+        judged = w > 0  # a class that does not count at all is another matter
+        logs = torch.where(judged, w, 1.0).log()
+        high, low = (torch.where(judged, s * logs, -math.inf).amax() * s for s in (1.0, -1.0))
+        heavy = judged & (logs > (high + low) / 2)
+        speaks = (heavy.sum() >= SIDES) & ((judged & ~heavy).sum() >= SIDES) & (high - low >= math.log(2))
+        return torch.where(speaks, _correlation(logs, counts, judged), -1.0).to(self.x.device)
+
     def present(self) -> Tensor:
         return self._mass() > 0
 
@@ -140,6 +160,14 @@ class ClassTargets(NumberTargets):
     def _valid(self) -> Tensor:
         inside = (self.target >= 0) & (self.target < self.classes)
         return inside & (self.target != self.ignore) if self.ignore is not None else inside
+
+
+def _correlation(a: Tensor, b: Tensor, among: Tensor) -> Tensor:
+    """Pearson's, over the entries `among`: a float64 scalar, -1 where one of them does not vary."""
+    n = among.sum()
+    da, db = (torch.where(among, x - torch.where(among, x, 0.0).sum() / n, 0.0) for x in (a, b))
+    found = (da * db).sum() / (da.square().sum() * db.square().sum()).sqrt()
+    return torch.nan_to_num(found, nan=-1.0)
 
 
 def targets_of(op: str, given: Mapping[str, Any], x: Tensor, target: Tensor) -> NumberTargets:

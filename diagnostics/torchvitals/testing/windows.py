@@ -54,6 +54,10 @@ _DEFAULTS: Mapping[str, float] = {
     "broadcast": 0.0,
     "adjusted": 0.0,
     "mixing": 0.0,
+    "across": -1.0,
+    "weights_follow": -1.0,
+    "swapped": 0.0,
+    "batch": 32.0,
 }
 _WORDS: Mapping[str, str] = {"op": "relu", "after": "", "reduction": "mean"}
 _BITS: Mapping[str, bool] = {"fired": True, "present": True, "dormant": False}

@@ -14,6 +14,8 @@ from torchvitals.core.window import Window
 CLASSES = frozenset({"cross_entropy", "nll_loss"})
 """Loss functions of one class of many."""
 YES_NO = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
+BY_HAND = "difference"
+"""What a loss is called that somebody wrote by hand, and that compares every prediction with every target."""
 DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 """Loss functions that compare numbers entry by entry."""
 
@@ -43,6 +45,8 @@ class Call:
     target_high: float
     prior: float
     present: Bits
+    weights_follow: float = -1.0
+    swapped: float = 0.0
 
     @property
     def squash(self) -> str:
@@ -97,7 +101,7 @@ def calls(look: Snapshot) -> tuple[Call, ...]:
 def _finite_calls(look: Snapshot) -> Iterator[Call]:
     table = look["loss"]
     for i, name in enumerate(table.names):
-        row: dict[str, Any] = {key: table[key][i].item() for key in _STATISTICS}
+        row: dict[str, Any] = {key: table[key][i].item() for key in _STATISTICS if key in table.columns}
         present = table.units["present"][i] if "present" in table.units else np.zeros(0, bool)
         if row["count"] > 0 and math.isfinite(row["loss_sum"]):
             yield Call(step=look.step, name=name, present=present, **row)

@@ -33,6 +33,18 @@ def squashed_classes(call: Call) -> Mismatch | None:
     )
 
 
+def view_for_transpose(call: Call) -> Mismatch | None:
+    """A view moves no number: a row of logits then holds those of several places."""
+    if not call.swapped or call.op not in CLASSES or call.count < 2:
+        return None
+    return Mismatch(
+        cause="a view where logits had to be transposed",
+        message=f"{call.op} is given logits that a view brought to the shape of their transpose: "
+        "what it takes for the classes of one place are places.",
+        remedy=Remedy("Use transpose(1, 2) for view(N, C, T), or movedim(-1, 1)."),
+    )
+
+
 def clipped_logits(call: Call) -> Mismatch | None:
     """A ReLU or tanh on logits takes away what would rule a class out."""
     if call.op not in (*CLASSES, "binary_cross_entropy_with_logits") or call.after not in ("relu", "tanh"):

@@ -30,7 +30,7 @@ class Classes:
         """One for each loss function that tells classes apart, one target a sample."""
         looks = [s for s in window.looks("loss") if "present" in s["loss"].units]
         names = dict.fromkeys(name for look in looks for name in look["loss"].names)
-        found = (_gather(looks, name, _parts(window.snapshots)) for name in names)
+        found = (_gather(looks, name, parts_of(window.snapshots)) for name in names)
         return [classes for classes in found if classes is not None]
 
     def __len__(self) -> int:
@@ -112,7 +112,7 @@ def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | Non
     steps, bits, counts = [], [], []
     for look in looks:
         row = look["loss"].names.index(name) if name in look["loss"].names else -1
-        samples = _samples(look)
+        samples = samples_of(look)
         if row < 0 or not samples or not look["loss"].units["present"][row].any():
             continue
         count = column(look, "loss", "count")[name]
@@ -126,7 +126,7 @@ def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | Non
     return Classes(name, tuple(steps), np.array(bits), float(np.median(counts)))
 
 
-def _samples(look: Snapshot) -> float:
+def samples_of(look: Snapshot) -> float:
     """Samples of one micro-batch: entries over those of a sample, which the degrees of freedom leave out."""
     for kind in ("features", "activation"):
         count, freedom = column(look, kind, "count"), column(look, kind, "freedom")
@@ -136,7 +136,7 @@ def _samples(look: Snapshot) -> float:
     return 0.0
 
 
-def _parts(snapshots: Sequence[Snapshot]) -> float:
+def parts_of(snapshots: Sequence[Snapshot]) -> float:
     """Micro-batches of a step."""
     told = [(s.step, s.scalars["iteration"]) for s in snapshots if "iteration" in s.scalars]
     if len(told) < 2:

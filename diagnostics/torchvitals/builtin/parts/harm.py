@@ -19,6 +19,8 @@ BLOWN = 10.0
 """The same from which three steps are enough to tell."""
 LOST = 0.75
 """Part of the loss at the start, or of guessing, below which something has been learned."""
+CRAWL = 24
+"""Looks at a loss function after which a loss that has lost less than a quarter crawls."""
 PATIENCE = 32
 """Looks after which a loss that has not moved is a failure, and not a slow start."""
 
@@ -62,6 +64,14 @@ def _learned(losses: Sequence[float], start: float) -> bool:
     if len(losses) < 5:
         return False
     return float(np.median(sliding_window_view(losses, 5), axis=1).min()) < LOST * start
+
+
+def crawls(window: Window) -> bool:
+    """Whether the loss has lost less than a quarter although many looks have passed."""
+    losses = [x for _, x in finite_losses(window) if x > 0]
+    if len(window.looks("loss")) < CRAWL or not losses:
+        return False
+    return float(np.median(losses[-RECENT:])) > LOST * losses[0]
 
 
 def broken(snapshot: Snapshot) -> bool:

@@ -10,6 +10,7 @@ RULES: tuple[Rule, ...] = (
     class_rules.one_unit,
     class_rules.batch_softmax,
     number_rules.broadcast,
+    class_rules.view_for_transpose,
     class_rules.squashed_classes,
     yes_no_rules.squashed_twice,
     class_rules.not_log_probabilities,

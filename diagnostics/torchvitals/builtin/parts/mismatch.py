@@ -19,12 +19,14 @@ class Mismatch:
     remedy: Remedy
     certain: bool = True
     """whether it follows from the call itself; else it is a note as long as the loss falls"""
+    weakens: bool = False
+    """whether it makes gradients small: where the optimizer leaves them so, a crawl is harm, too"""
     note: bool = False
     """whether it is a note whatever the loss does"""
     evidence: dict[str, float | str] = field(default_factory=dict)
 
-    def severity(self, *, stalled: bool) -> Severity:
-        harmful = not self.note and (self.certain or stalled)
+    def severity(self, *, stalled: bool, crawls: bool = False) -> Severity:
+        harmful = not self.note and (self.certain or stalled or (self.weakens and crawls))
         return Severity.WARNING if harmful else Severity.INFO
 
 

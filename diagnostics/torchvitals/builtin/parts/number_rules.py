@@ -2,7 +2,7 @@
 
 import math
 
-from torchvitals.builtin.parts.calls import DISTANCES, Call
+from torchvitals.builtin.parts.calls import BY_HAND, DISTANCES, Call
 from torchvitals.builtin.parts.mismatch import Mismatch
 from torchvitals.core.finding import Remedy
 
@@ -66,11 +66,13 @@ def out_of_range(call: Call) -> Mismatch | None:
 
 def broadcast(call: Call) -> Mismatch | None:
     """(N, 1) against (N,) compares every prediction with every target."""
-    if call.op not in DISTANCES or not call.broadcast or call.count < 2 or call.constant_target:
+    told = call.op in DISTANCES and not call.constant_target
+    if not call.broadcast or call.count < 2 or not (told or call.op == BY_HAND):
         return None
+    name = "A loss written by hand" if call.op == BY_HAND else call.op
     return Mismatch(
         cause="shapes of prediction and target differ",
-        message=f"{call.op} broadcasts prediction and target, so that entries meet targets of other samples.",
+        message=f"{name} broadcasts prediction and target, so that entries meet targets of other samples.",
         remedy=Remedy("Give both one shape: prediction.squeeze(-1), or target.unsqueeze(-1)."),
     )
 

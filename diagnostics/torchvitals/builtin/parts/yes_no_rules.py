@@ -32,15 +32,20 @@ def not_probabilities(call: Call) -> Mismatch | None:
 
 
 def exclusive_classes(call: Call) -> Mismatch | None:
-    """A softmax says "one of these", a yes-or-no loss for each class says "any of these"."""
+    """A softmax says "one of these", a yes-or-no loss for each class says "any of these". Averaged over the
+    classes, its gradient by the logits of a net that knows nothing is that of cross-entropy over C - 1.
+    """
     both = call.op == "binary_cross_entropy" and call.after == "softmax" and call.classes > 2
     if not both or call.axis == 0 or not call.binary_target:
         return None
+    mean = call.reduction == "mean"
     return Mismatch(
         cause="softmax before binary_cross_entropy",
-        message=f"binary_cross_entropy judges each of {call.classes:.0f} classes of a softmax by itself.",
+        message=f"binary_cross_entropy judges each of {call.classes:.0f} classes of a softmax by itself"
+        + (f", with 1/{call.classes - 1:.0f} of cross_entropy's gradient at the start." if mean else "."),
         remedy=Remedy("Use cross_entropy on the logits."),
         certain=False,
+        weakens=mean,
     )
 
 
