@@ -1,5 +1,6 @@
 """One event has one root; without this a single illness would raise an alarm per symptom."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -154,3 +155,11 @@ def test_equally_bad_roots_come_in_the_order_of_their_onset():
 
 def test_nothing_is_its_own_reason():
     assert [code for code, explained in EXPLAINS.items() if code in explained] == []
+
+
+def test_a_note_that_is_as_grave_as_its_symptom_lasts_as_long_as_that():
+    note = replace(seen("TV302", 0, Severity.INFO), resolved=20)
+    (root, _) = attribute([note, seen("TV101", 3)])
+    assert (root.code, root.severity, root.resolved) == ("TV302", Severity.CRITICAL, None)
+    (root, _) = attribute([note, replace(seen("TV101", 3), resolved=30)])
+    assert root.resolved == 20

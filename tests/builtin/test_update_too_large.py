@@ -76,6 +76,15 @@ def test_a_long_spell_of_brisk_steps_before_a_rise_is_told_although_none_is_larg
     assert finding.remedies[0].overrides == ("optimizer.momentum=0.9",)
 
 
+def test_under_a_heavy_momentum_a_spell_lasts_until_its_steps_are_half_as_large():
+    ratios = [*[0.05] * 10, *[0.02] * 30]
+    losses = [*FALLING[:30], *[4.0] * 10]
+    assert only(TV302, of(run(ratios, losses, momentum=0.99))).severity is Severity.CRITICAL
+    assert silent(TV302, of(run(ratios, losses, momentum=0.9)))
+    ended = [*[0.05] * 10, *[0.01] * 30]
+    assert silent(TV302, of(run(ended, losses, momentum=0.99)))
+
+
 # -- healthy look-alikes
 
 

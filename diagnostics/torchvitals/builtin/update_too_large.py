@@ -20,6 +20,8 @@ LONE = 10.0
 """How much further than all matrices a single one has to be moved to count as much."""
 SHORT = 16
 """Looks after which a loss that has not moved is a failure where the weights were replaced altogether."""
+CALM = 0.5
+"""Part of `brisk` down to which a spell lasts under a heavy momentum, which goes on for 30 steps or more."""
 HEAVY = 0.97
 """Momentum from which it, and not only the learning rate, is told as the reason."""
 
@@ -29,9 +31,10 @@ class UpdateTooLarge(Diagnostic):
     """Updates of the size of the weights themselves, and a loss that suffers from them.
 
     What it measures: RMS of each true update over RMS of its weight matrix, the median over the matrices (or
-    a tenth of the largest). Looks in a row above `brisk` are a spell. A spell is large when what lies above
-    `limit` adds up to `moved`, so that one step of that size is enough, as are some that just exceed the
-    limit; it is long when it has `looks` looks.
+    a tenth of the largest). Looks in a row above `brisk` are a spell; under a momentum above 0.97
+    it lasts until they are below half of that. A spell is large when what lies above `limit` adds up to
+    `moved`, so that one step of that size is enough, as are some that just exceed the limit; it is long when
+    it has `looks` looks.
 
     Why it matters: a step that replaces the weights forgets what they had learned; units die, the loss climbs
     and overflows.
@@ -68,18 +71,20 @@ class UpdateTooLarge(Diagnostic):
         # What weight decay moves is TV307's.
         looks = window.finite.looks("gradient", "parameter", "update")
         measured = [Ratios.of(look) for look in looks if not decay_rules(look)]
-        spells = self._spells([r for r in measured if r.matrix.any()])
+        lasts = CALM if looks and _heavy(looks[-1]) else 1.0
+        spells = self._spells([r for r in measured if r.matrix.any()], lasts)
         for spell, ongoing in reversed(spells):
             harm = self._harm(spell, window, ongoing=ongoing)
             if harm is not None or (ongoing and self._large(spell)):
                 yield self._finding(spell, window, harm)
                 return
 
-    def _spells(self, measured: Sequence[Ratios]) -> list[tuple[Spell, bool]]:
-        """Each with whether it lasts until the latest finite look."""
+    def _spells(self, measured: Sequence[Ratios], lasts: float) -> list[tuple[Spell, bool]]:
+        """Each with whether it lasts until the latest finite look; it ends below `lasts` of `brisk`."""
         spells: list[Spell] = [[]]
         for ratios in measured:
-            if size(ratios) > min(self.brisk, self.limit):
+            least = min(self.brisk, self.limit) * (lasts if spells[-1] else 1.0)
+            if size(ratios) > least:
                 spells[-1].append(ratios)
             elif spells[-1]:
                 spells.append([])
@@ -107,7 +112,7 @@ class UpdateTooLarge(Diagnostic):
         order = sorted(worst.matrices, key=lambda name: -worst.matrices[name])
         look = next(s for s in window.snapshots if s.step == spell[0].step)
         said = f", and {harm}" if harm else "; the loss does not suffer from it"
-        heavy = look.scalars.get("momentum", 0.0) >= HEAVY
+        heavy = _heavy(look)
         return self.finding(
             Severity.INFO if harm is None else Severity.CRITICAL,
             where=tuple(order),
@@ -128,6 +133,10 @@ def size(ratios: Ratios) -> float:
     """How far a look's update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
     values = list(ratios.matrices.values())
     return max(float(np.median(values)), max(values) / LONE)
+
+
+def _heavy(look: Snapshot) -> bool:
+    return look.scalars.get("momentum", 0.0) >= HEAVY
 
 
 def _share(ratio: float) -> str:
