@@ -33,8 +33,8 @@ class PlasticityLoss(Diagnostic):
 
     When it is wrong: a level means nothing, since nets are born with dormant units and learn with most of
     them. Nor does a rise that comes with a falling loss, which is a net that specialises, nor with one that
-    stands still, which has lost nothing yet: these are notes. It is a warning where the better losses of late are
-    1.5 times those that were reached before.
+    stands still, which has lost nothing yet: these are notes. It is a warning where the better losses of late
+    are 1.5 times those that were reached before.
 
     What to try: a lower learning rate, weight decay, an activation with a slope below zero, or resetting
     dormant units.
@@ -76,7 +76,7 @@ class PlasticityLoss(Diagnostic):
             where=tuple(site for site in sorted(rises, key=lambda s: -rises[s]) if rises[site] > self.rise),
             since=since,
             message=f"The share of dormant units has risen from {start:.0%} to {now:.0%}"
-            + (", and the loss no longer gets where it was." if harmed else "; the loss still gets where it was."),
+            + (", and the loss no longer gets where it was." if harmed else " while the loss does not rise."),
             cause="units fall asleep in training",
             evidence={
                 "dormant_share": now,
