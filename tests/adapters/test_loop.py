@@ -1,5 +1,7 @@
 """The adapter for plain loops: the events of `watch`, and that its mistakes and ours stay apart."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -349,8 +351,8 @@ class Wrapper(torch.optim.Optimizer):
         super().__init__([{"params": base.param_groups[0]["params"]}], {})
         self.base = base
 
-    def step(self, closure=None):
-        self.base.step()
+    def step(self, closure=None):  # type: ignore[override]
+        return self.base.step()
 
 
 @pytest.mark.parametrize("outer", [True, False], ids=["the wrapper is watched", "what it wraps is"])
@@ -366,8 +368,7 @@ def test_an_optimizer_within_an_optimizer_is_a_part_of_it(outer):
 
 
 def test_the_optimizer_of_another_net_is_left_alone_and_no_hook_of_all_optimizers_stays():
-    from torch.optim import optimizer as library
-
+    library = sys.modules["torch.optim.optimizer"]
     hooks = (library._global_optimizer_pre_hooks, library._global_optimizer_post_hooks)
     before = [len(h) for h in hooks]
     model, other = net(), net()

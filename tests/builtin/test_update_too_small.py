@@ -70,7 +70,7 @@ def test_clipping_that_leaves_little_is_the_cause(left, cause):
     assert only(TV303, of(with_witness(s, left) for s in run())).cause == cause
 
 
-def slow(ratio=5e-5, looks=44, *, losses=None, known=2.3, **options) -> list[Snapshot]:
+def slow(ratio: float | list[float] = 5e-5, looks=44, *, losses=None, known=2.3, **options) -> list[Snapshot]:
     """Adam at 3e-3 on ten classes; the weights of RMS 1 are moved by `ratio`, so that is the update too."""
     losses = np.linspace(3.0, 2.3, looks) if losses is None else losses
     given = {"lr": 3e-3, "eps": 1e-8, "momentum": 0.9, "optimizer": "Adam", **options}

@@ -1,6 +1,6 @@
 """TV302: finds steps so large that they throw away what the weights held."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,19 +10,14 @@ from torchvitals.builtin.parts.decay import decay_rules
 from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
 from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.builtin.parts.renewal import made_anew
+from torchvitals.builtin.parts.spells import CALM, Spell, size, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
-Spell = list[Ratios]
-"""Looks in a row with brisk updates, oldest first."""
-LONE = 10.0
-"""How much further than all matrices a single one has to be moved to count as much."""
 SHORT = 16
 """Looks after which a loss that has not moved is a failure where the weights were replaced altogether."""
-CALM = 0.5
-"""Part of `brisk` down to which a spell lasts under a heavy momentum, which goes on for 30 steps or more."""
 HEAVY = 0.97
 """Momentum from which it, and not only the learning rate, is told as the reason."""
 
@@ -76,23 +71,14 @@ class UpdateTooLarge(Diagnostic):
         looks = window.finite.looks("gradient", "parameter", "update")
         measured = [Ratios.of(look) for look in looks if not decay_rules(look)]
         lasts = CALM if looks and _heavy(looks[-1]) else 1.0
-        spells = self._spells([r for r in measured if r.matrix.any()], lasts)
-        for spell, ongoing in reversed(spells):
+        found = spells(
+            [r for r in measured if r.matrix.any()], brisk=min(self.brisk, self.limit), lasts=lasts
+        )
+        for spell, ongoing in reversed(found):
             harm = self._harm(spell, window, ongoing=ongoing)
             if harm is not None or (ongoing and self._large(spell)):
                 yield self._finding(spell, window, harm)
                 return
-
-    def _spells(self, measured: Sequence[Ratios], lasts: float) -> list[tuple[Spell, bool]]:
-        """Each with whether it lasts until the latest finite look; it ends below `lasts` of `brisk`."""
-        spells: list[Spell] = [[]]
-        for ratios in measured:
-            least = min(self.brisk, self.limit) * (lasts if spells[-1] else 1.0)
-            if size(ratios) > least:
-                spells[-1].append(ratios)
-            elif spells[-1]:
-                spells.append([])
-        return [(spell, spell[-1] is measured[-1]) for spell in spells if spell]
 
     def _moved(self, spell: Spell) -> float:
         return sum(s for s in map(size, spell) if s > self.limit)
@@ -144,12 +130,6 @@ class UpdateTooLarge(Diagnostic):
             },
             remedies=_remedies(look, heavy=heavy),
         )
-
-
-def size(ratios: Ratios) -> float:
-    """How far a look's update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
-    values = list(ratios.matrices.values())
-    return max(float(np.median(values)), max(values) / LONE)
 
 
 def _heavy(look: Snapshot) -> bool:
