@@ -163,3 +163,11 @@ def test_a_note_of_what_does_no_harm_is_the_reason_for_nothing():
     assert {i.code: i.explained_by for i in attribute([unused, stuck])} == {"TV405": None, "TV403": None}
     mistaken = replace(unused, cause="relu on logits")
     assert {i.code: i.explained_by for i in attribute([mistaken, stuck])}["TV403"] == "TV405"
+
+
+def test_a_note_that_is_as_grave_as_its_symptom_lasts_as_long_as_that():
+    note = replace(seen("TV302", 0, Severity.INFO), resolved=20)
+    (root, _) = attribute([note, seen("TV101", 3)])
+    assert (root.code, root.severity, root.resolved) == ("TV302", Severity.CRITICAL, None)
+    (root, _) = attribute([note, replace(seen("TV101", 3), resolved=30)])
+    assert root.resolved == 20

@@ -123,7 +123,10 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
 def _told(incident: Incident, children: list[Incident], root: str | None) -> Incident:
     severity = max([incident.severity, *(child.severity for child in children)])
     codes = tuple(child.code for child in children)
-    return replace(incident, severity=severity, explains=codes, explained_by=root)
+    # A note that is as grave as what follows from it lasts as long as that does.
+    graver = [child for child in children if child.severity > max(incident.severity, Severity.INFO)]
+    resolved = None if any(child.resolved is None for child in graver) else incident.resolved
+    return replace(incident, severity=severity, explains=codes, explained_by=root, resolved=resolved)
 
 
 def _can_explain(reason: Incident, child: Incident) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builtin.runs import only, silent, verdict, window
+from tests.builtin.step_runs import called, together
 from torchvitals.builtin.always_clipped import AlwaysClipped
 from torchvitals.core.finding import Severity
 from torchvitals.core.snapshot import Snapshot
@@ -46,6 +47,22 @@ def test_a_limit_that_stops_the_training_is_a_warning_after_twenty_looks():
     assert (finding.severity, finding.where, finding.since) == (Severity.WARNING, ("optimizer",), 16)
     assert finding.evidence["clip_coefficient"] == pytest.approx(0.01)
     assert finding.evidence["update_ratio"] == pytest.approx(1e-7)
+
+
+def guessing(ratio: float, loss: float, looks: int = 24) -> list[Snapshot]:
+    """Ten classes, at a loss that falls slowly by a fifth to `loss`."""
+    losses = np.linspace(1.2 * loss, loss, looks)
+    rows = [look(step, ratio=ratio, loss=x) for step, x in zip(LATE, losses, strict=False)]
+    return [together(s, called(s.step, mean=s.loss, prior=32 * np.log(10))) for s in rows]
+
+
+def test_updates_below_the_usual_count_where_nothing_but_guessing_was_learned_in_twenty_four_looks():
+    assert only(TV207, window(guessing(5e-5, 2.3))).message.endswith(
+        "the loss has come to no more than a guess."
+    )
+    assert silent(TV207, window(guessing(5e-5, 2.3, looks=23)))
+    assert silent(TV207, window(guessing(2e-4, 2.3)))
+    assert silent(TV207, window(guessing(5e-5, 1.8)))
 
 
 def falling(step: int) -> float:

@@ -57,6 +57,13 @@ def test_a_classifier_that_stays_far_above_chance_has_diverged():
     assert finding.evidence["trivial_loss"] == pytest.approx(math.log(10))
 
 
+def test_the_onset_is_when_the_loss_left_what_it_had_learned_and_not_when_it_passed_the_bar():
+    climb = np.concatenate([np.full(100, 0.5), np.linspace(0.5, 4, 40), np.full(100, 4.0)])
+    _, finding = alarms(TV402, run([2.3, 2.2, 2.0, *climb], op="cross_entropy"))[0]
+    bar, half = 103 + 40 * (2.42 - 0.5) / 3.5, 103 + 40 * (1.46 - 0.5) / 3.5
+    assert half - 1 <= finding.since <= half + 2 < bar
+
+
 def test_without_a_loss_function_that_explains_it_the_same_loss_is_left_alone():
     assert alarms(TV402, run(drifted())) == []
     assert alarms(TV402, run(drifted(to=600)))

@@ -98,6 +98,25 @@ def test_a_warm_restart_is_a_note_since_the_learning_rate_falls_again():
     assert alarms(TV401, run(losses, rates=rates)) == []
 
 
+def thrown(peak: float) -> tuple[np.ndarray, np.ndarray]:
+    """A cosine that restarts at `peak` times its old height, with a loss that jumps above its start."""
+    share = np.arange(300) % 150 / 150
+    rates = np.where(np.arange(300) < 150, 1.0, peak) * (0.5 + 0.5 * np.cos(np.pi * share))
+    since = np.arange(300) - 150
+    return np.where(since < 0, learned(300), 0.3 + 4 * np.exp(-np.maximum(since, 0) / 40)), rates
+
+
+@pytest.mark.parametrize(("peak", "found"), [(30, True), (1, False), (0.5, False)], ids=str)
+def test_a_restart_far_above_the_old_height_that_throws_the_net_away_is_accused(peak, found):
+    losses, rates = thrown(peak)
+    assert bool(alarms(TV401, run(losses, rates=rates))) is found
+
+
+def test_a_restart_far_above_the_old_height_that_the_net_survives_is_a_note():
+    losses, rates = thrown(30)
+    assert alarms(TV401, run(0.4 * losses + 0.6 * learned(300), rates=rates)) == []
+
+
 def test_a_cosine_that_goes_on_after_its_end_is_accused_of_what_it_undoes():
     rates = 0.5 + 0.5 * np.cos(np.pi * np.arange(600) / 300)
     losses = learned(600) + np.where(np.arange(600) > 300, 1.2, 0.1) * rates

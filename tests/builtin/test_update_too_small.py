@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builtin.runs import changed, only, silent, verdict
-from tests.builtin.step_runs import louder, moved, of, turned
+from tests.builtin.step_runs import called, louder, moved, of, together, turned
 from torchvitals.builtin.update_too_small import UpdateTooSmall
 from torchvitals.core.finding import Severity
 from torchvitals.core.snapshot import Snapshot
@@ -68,6 +68,59 @@ def test_the_causes_are_told_apart(options, cause):
 )
 def test_clipping_that_leaves_little_is_the_cause(left, cause):
     assert only(TV303, of(with_witness(s, left) for s in run())).cause == cause
+
+
+def slow(ratio: float | list[float] = 5e-5, looks=44, *, losses=None, known=2.3, **options) -> list[Snapshot]:
+    """Adam at 3e-3 on ten classes; the weights of RMS 1 are moved by `ratio`, so that is the update too."""
+    losses = np.linspace(3.0, 2.3, looks) if losses is None else losses
+    given = {"lr": 3e-3, "eps": 1e-8, "momentum": 0.9, "optimizer": "Adam", **options}
+    rows = run(ratio, losses=losses, **given)
+    classes = [called(s.step, mean=float(s.loss or 0), prior=32 * known, classes=10.0) for s in rows]
+    return [together(s, c) for s, c in zip(rows, classes, strict=True)]
+
+
+def test_an_eps_that_holds_all_steps_back_is_told_of_a_net_that_learned_to_guess_alone():
+    finding = only(TV303, of(slow(eps=1.0)))
+    assert (finding.severity, finding.cause) == (Severity.WARNING, "eps larger than the gradients")
+    assert silent(TV303, of(slow(eps=1.0, looks=39)))
+
+
+def test_so_is_a_second_moment_that_does_not_forget():
+    assert only(TV303, of(slow())).cause == "a second moment that remembers far larger gradients"
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        pytest.param(slow(ratio=1e-3, lr=3e-1, eps=1.0), id="a rate that makes up for its eps"),
+        pytest.param(slow(ratio=5e-5, lr=1e-4), id="a low rate whose steps are those of noise"),
+        pytest.param(slow(losses=np.linspace(3.0, 1.8, 44), eps=1.0), id="something was learned"),
+        pytest.param(slow(optimizer="Adagrad"), id="Adagrad, whose steps shrink by design"),
+        pytest.param(slow(optimizer="SGD", eps=1.0), id="no divisor"),
+        pytest.param(slow(ratio=[5e-5, 5e-5, 3e-3]), id="one parameter makes full steps"),
+    ],
+)
+def test_steps_that_nothing_holds_back_and_nets_that_learn_are_silent(healthy):
+    assert silent(TV303, of(healthy))
+
+
+def warming(pace: float, looks=44, loss=2.3) -> list[Snapshot]:
+    """A warm-up in which updates grow by `pace` a step."""
+    rows = [slow(pace * (i + 1), 1, losses=[loss], lr=1e-6 * (i + 1))[0] for i in range(looks)]
+    return [Snapshot(i, s.scalars, s.labels, s.tables) for i, s in enumerate(rows)]
+
+
+def test_a_warm_up_in_which_updates_would_take_ten_times_as_long_to_become_usual_is_endless():
+    finding = only(TV303, of(warming(1e-7)))
+    assert (finding.severity, finding.where) == (Severity.WARNING, ("optimizer",))
+    assert finding.cause == "warm-up far longer than the training"
+    assert "it takes 977 steps" in finding.message
+    assert silent(TV303, of(warming(1e-7, 39)))
+
+
+def test_a_warm_up_that_gets_on_is_silent():
+    assert silent(TV303, of(warming(1e-6)))
+    assert silent(TV303, of(warming(1e-7, loss=0.5)))  # the net was taught before, as in fine-tuning
 
 
 # -- healthy look-alikes

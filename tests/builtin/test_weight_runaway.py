@@ -10,6 +10,7 @@ from tests.builtin.step_runs import MATRICES, louder, moved, of, turned
 from torchvitals.builtin.weight_runaway import WeightRunaway
 from torchvitals.core.finding import Severity
 from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import Table
 from torchvitals.testing import check_diagnostic
 
 TV307 = WeightRunaway()
@@ -63,6 +64,29 @@ def test_decoupled_decay_is_compared_with_the_update():
     assert not silent(TV307, of(run(np.linspace(1, 0.3, 60), [2.3] * 60, **strong)))
     weak = {"optimizer": "AdamW", "lr": 1e-3, "weight_decay": 1.0}
     assert silent(TV307, of(run(np.linspace(1, 0.3, 60), [2.3] * 60, **weak)))
+
+
+def normed(gains: np.ndarray, losses, **options) -> list[Snapshot]:
+    """A matrix that stays as it is, and the gains of a normalisation that go this way."""
+    names, fan_in = ("fc1.weight", "norm.weight"), (64.0, 0.0)
+    looks = []
+    for i, (gain, loss) in enumerate(zip(gains, losses, strict=True)):
+        look = moved(i, 1e-3, size=(1.0, gain), loss=float(loss), names=names, fan_in=fan_in, **options)
+        old = look["parameter"]
+        parameter = Table(old.kind, old.names, {**old.columns, "op": np.array(["Linear", "LayerNorm"])})
+        tables = {**look.tables, "parameter": parameter}
+        looks.append(Snapshot(i, look.scalars, look.labels, tables))
+    return looks
+
+
+def test_gains_that_decay_presses_to_nothing_are_told_though_the_matrices_stay():
+    shrinking, strong = 0.9 ** np.arange(60), {"weight_decay": 1.0, "gradient": 1e-4}
+    finding = only(TV307, of(normed(shrinking, [2.3] * 60, **strong)))
+    assert (finding.severity, finding.where) == (Severity.CRITICAL, ("norm.weight",))
+    assert "pressed the gains to" in finding.message
+    assert silent(TV307, of(normed(shrinking, [2.3] * 60, gradient=1e-4)))
+    slimmed = 2.3 * 0.9 ** np.arange(60)
+    assert silent(TV307, of(normed(shrinking, slimmed, **strong)))
 
 
 # -- healthy look-alikes

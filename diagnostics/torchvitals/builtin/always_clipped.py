@@ -10,11 +10,16 @@ import numpy as np
 
 from torchvitals.builtin.parts.profile import adaptive
 from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.smallness import USUAL
+from torchvitals.builtin.parts.trivial import untaught
 from torchvitals.builtin.parts.wiring import calm, column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
+
+LONG = 24
+"""Looks after which updates below the usual are too small for a net that has learned next to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,8 @@ class AlwaysClipped(Diagnostic):
 
     What it measures: the clip coefficient, which is the norm of a parameter's gradient when the optimizer
     consumed it over the norm that the backward pass had brought, and the size of the true update over that of
-    the weights, at looks from step `warm_up` on.
+    the weights, at looks from step `warm_up` on. After 24 looks updates below 1e-4 are small enough for a net
+    that is at most a tenth better than a constant prediction.
 
     Why it matters: plain gradient descent under a limit that always bites takes steps of lr times the limit,
     whatever the gradient: where both are small the net stays where it is.
@@ -70,19 +76,23 @@ class AlwaysClipped(Diagnostic):
             return
         left = np.array([_coefficient(s) for s in looks], float)
         bites = float(np.mean(left < self.max_coefficient))
-        if bites <= self.min_share or not stands_still(looks):
+        slow = len(looks) >= max(LONG, self.looks) and untaught(window)
+        if bites <= self.min_share or not (slow or stands_still(looks)):
             return
         ratio = float(np.median([_ratio(s) for s in looks]))
-        if 0 < ratio < self.max_ratio:
-            yield self._finding(looks, float(np.median(left)), bites, ratio)
+        if 0 < ratio < (max(USUAL, self.max_ratio) if slow else self.max_ratio):
+            yield self._finding(looks, float(np.median(left)), bites, ratio, slow=slow)
 
-    def _finding(self, looks: Sequence[Snapshot], left: float, bites: float, ratio: float) -> Finding:
+    def _finding(
+        self, looks: Sequence[Snapshot], left: float, bites: float, ratio: float, *, slow: bool
+    ) -> Finding:
+        does = "has come to no more than a guess" if slow else "stands still"
         return self.finding(
             Severity.WARNING,
             where=("optimizer",),
             since=looks[0].step,
             message=f"Clipping leaves {left:.1g} of the gradient's norm at {bites:.0%} of the looks, and "
-            f"updates are {ratio:.0e} of the weights while the loss stands still.",
+            f"updates are {ratio:.0e} of the weights while the loss {does}.",
             cause="clipping limit far below the gradient's usual norm",
             evidence={"clip_coefficient": left, "share_of_looks": bites, "update_ratio": ratio},
             remedies=(

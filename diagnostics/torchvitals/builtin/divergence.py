@@ -124,10 +124,7 @@ class Divergence(Diagnostic):
             return None
         if comes_down(latest.values - level, to=0.7):
             return None
-        below = np.flatnonzero(curve.values <= bar)
-        last = len(curve) - self.losses
-        before = below[below < last]
-        return int(curve.steps[before[-1] + 1 if len(before) else 0])
+        return _left(curve, bar, before=len(curve) - self.losses)
 
     def _finding(self, curve: Curve, since: int, known: float | None) -> Finding:
         first, now = min(curve.early, float(curve.values[0])), float(curve.values[-1])
@@ -141,6 +138,13 @@ class Divergence(Diagnostic):
             evidence=evidence if known is None else {**evidence, "trivial_loss": known},
             remedies=REMEDIES,
         )
+
+
+def _left(curve: Curve, bar: float, *, before: int) -> int:
+    """Step at which the loss left its best level for good: since then it is nearer to the bar."""
+    best = float(smooth(curve.values[:before], 9).min()) if before else bar
+    low = np.flatnonzero(curve.values[:before] <= (min(best, bar) + bar) / 2)
+    return int(curve.steps[low[-1] + 1 if len(low) else 0])
 
 
 def _size(curve: Curve) -> float:

@@ -12,6 +12,8 @@ from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
 
+BEYOND = 2.0
+"""Learning rate over the largest one before its fall from which it is no mere restart."""
 RATE = Remedy(
     "Let the schedule end where the training ends: a learning rate that rises again undoes what was learned.",
     ("scheduler=warmup_cosine",),
@@ -31,7 +33,8 @@ class LossSpike(Diagnostic):
     progress and by more than `z` standard deviations (from the median absolute deviation), within three
     steps. It is INFO at first and when it has recovered, WARNING when after `patience` losses most of the
     progress is still lost, most of that by the jump itself, and the loss does not fall. Where the learning
-    rate rose just before, `share` of the progress is enough, unless the rate falls again. A slow rise is
+    rate rose just before, `share` of the progress is enough, unless the rate falls again; even then where a
+    rate that had fallen rose to twice its old height and the loss above its start. A slow rise is
     looked for only while the learning rate rises again after having fallen: it is WARNING when it undoes
     `share` of the progress.
 
@@ -87,6 +90,7 @@ class LossSpike(Diagnostic):
         decays = rose and bool(0.25 * after.max() < after[-1] < 0.98 * after.max())
         stays = stays and not decays
         bad = stays and spike.lost > least and (rose or spike.sudden > max(least, 0.7 * spike.lost))
+        bad = bad or (spike.later >= self.patience and spike.lost > self.share and _began_anew(curve, spike))
         ending = "has recovered" if spike.recovered else "has not recovered yet"
         if bad:
             ending = f"is still {spike.lost:.0%} of the way back up after {spike.later} losses"
@@ -131,3 +135,16 @@ class LossSpike(Diagnostic):
             evidence={"best_loss": best, "loss": now, "progress_lost": lost},
             remedies=(RATE,),
         )
+
+
+def _began_anew(curve: Curve, spike: Spike) -> bool:
+    """Whether a rate that had fallen rose to twice what it ever was, and the loss to more than at the start.
+
+    A warm restart comes back to a rate under which the run had learned before: what it undoes for a while it
+    had learned at that rate. This one threw the net away.
+    """
+    before = curve.rates[: spike.place]
+    low = int(np.argmin(before))
+    peak = float(before[: low + 1].max())
+    fell = before[low] < peak / 2
+    return bool(fell and curve.rates[low:].max() > BEYOND * peak and spike.top > curve.early)

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -33,9 +32,9 @@ class PlasticityLoss(Diagnostic):
     plasticity.
 
     When it is wrong: a level means nothing, since nets are born with dormant units and learn with most of
-    them. Nor does a rise that comes with a falling loss, which is a net that specialises: it is a note. It is
-    a warning where the loss stands still, or where its better values of late are 1.5 times those that were
-    reached before.
+    them. Nor does a rise that comes with a falling loss, which is a net that specialises, nor with one that
+    stands still, which has lost nothing yet: these are notes. It is a warning where the better losses of late
+    are 1.5 times those that were reached before.
 
     What to try: a lower learning rate, weight decay, an activation with a slope below zero, or resetting
     dormant units.
@@ -69,7 +68,7 @@ class PlasticityLoss(Diagnostic):
     def _finding(
         self, looks: Sequence[Snapshot], shares: np.ndarray, start: float, now: float, trend: float
     ) -> Finding:
-        harmed = stands_still(looks) or _worse(looks)
+        harmed = _worse(looks)
         rises = _by_site(looks)
         since = next(s.step for s, share in zip(looks, shares, strict=True) if share > start + self.rise / 2)
         return self.finding(
@@ -77,7 +76,7 @@ class PlasticityLoss(Diagnostic):
             where=tuple(site for site in sorted(rises, key=lambda s: -rises[s]) if rises[site] > self.rise),
             since=since,
             message=f"The share of dormant units has risen from {start:.0%} to {now:.0%}"
-            + (", and the loss no longer gets where it was." if harmed else " while the loss falls."),
+            + (", and the loss no longer gets where it was." if harmed else " while the loss does not rise."),
             cause="units fall asleep in training",
             evidence={
                 "dormant_share": now,

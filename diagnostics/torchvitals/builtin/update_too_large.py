@@ -1,6 +1,6 @@
 """TV302: finds steps so large that they throw away what the weights held."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,15 +9,13 @@ import numpy as np
 from torchvitals.builtin.parts.decay import decay_rules
 from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
 from torchvitals.builtin.parts.ratios import Ratios
+from torchvitals.builtin.parts.renewal import made_anew
+from torchvitals.builtin.parts.spells import CALM, Spell, size, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
-Spell = list[Ratios]
-"""Looks in a row with brisk updates, oldest first."""
-LONE = 10.0
-"""How much further than all matrices a single one has to be moved to count as much."""
 SHORT = 16
 """Looks after which a loss that has not moved is a failure where the weights were replaced altogether."""
 HEAVY = 0.97
@@ -29,9 +27,10 @@ class UpdateTooLarge(Diagnostic):
     """Updates of the size of the weights themselves, and a loss that suffers from them.
 
     What it measures: RMS of each true update over RMS of its weight matrix, the median over the matrices (or
-    a tenth of the largest). Looks in a row above `brisk` are a spell. A spell is large when what lies above
-    `limit` adds up to `moved`, so that one step of that size is enough, as are some that just exceed the
-    limit; it is long when it has `looks` looks.
+    a tenth of the largest). Looks in a row above `brisk` are a spell; under a momentum above 0.97
+    it lasts until they are below half of that. A spell is large when what lies above `limit` adds up to
+    `moved`, so that one step of that size is enough, as are some that just exceed the limit; it is long when
+    it has `looks` looks. It also tells an optimizer such as Adam that is made anew at each step.
 
     Why it matters: a step that replaces the weights forgets what they had learned; units die, the loss climbs
     and overflows.
@@ -65,25 +64,21 @@ class UpdateTooLarge(Diagnostic):
     """looks of a spell that make it long; 1 to 64"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
+        if (since := made_anew(window)) is not None:
+            yield self._forgetful(since, window)
+            return
         # What weight decay moves is TV307's.
         looks = window.finite.looks("gradient", "parameter", "update")
         measured = [Ratios.of(look) for look in looks if not decay_rules(look)]
-        spells = self._spells([r for r in measured if r.matrix.any()])
-        for spell, ongoing in reversed(spells):
+        lasts = CALM if looks and _heavy(looks[-1]) else 1.0
+        found = spells(
+            [r for r in measured if r.matrix.any()], brisk=min(self.brisk, self.limit), lasts=lasts
+        )
+        for spell, ongoing in reversed(found):
             harm = self._harm(spell, window, ongoing=ongoing)
             if harm is not None or (ongoing and self._large(spell)):
                 yield self._finding(spell, window, harm)
                 return
-
-    def _spells(self, measured: Sequence[Ratios]) -> list[tuple[Spell, bool]]:
-        """Each with whether it lasts until the latest finite look."""
-        spells: list[Spell] = [[]]
-        for ratios in measured:
-            if size(ratios) > min(self.brisk, self.limit):
-                spells[-1].append(ratios)
-            elif spells[-1]:
-                spells.append([])
-        return [(spell, spell[-1] is measured[-1]) for spell in spells if spell]
 
     def _moved(self, spell: Spell) -> float:
         return sum(s for s in map(size, spell) if s > self.limit)
@@ -102,12 +97,25 @@ class UpdateTooLarge(Diagnostic):
         harm = harm_since(window, spell[0].step, ended, patience=patience)
         return harm if large or harm != "the loss stands still" else None
 
+    def _forgetful(self, since: int, window: Window) -> Finding:
+        steps = window.latest.step - since + 1
+        return self.finding(
+            Severity.WARNING,
+            where=("optimizer",),
+            since=since,
+            message=f"Each of the last {steps} steps was the first one of a new optimizer: without what it "
+            "remembers of gradients, it moves every entry by the whole learning rate.",
+            cause="the optimizer is made anew at each step",
+            evidence={"steps": steps},
+            remedies=(Remedy("Make the optimizer once, before the loop."),),
+        )
+
     def _finding(self, spell: Spell, window: Window, harm: str | None) -> Finding:
         worst = max(spell, key=size)
         order = sorted(worst.matrices, key=lambda name: -worst.matrices[name])
         look = next(s for s in window.snapshots if s.step == spell[0].step)
         said = f", and {harm}" if harm else "; the loss does not suffer from it"
-        heavy = look.scalars.get("momentum", 0.0) >= HEAVY
+        heavy = _heavy(look)
         return self.finding(
             Severity.INFO if harm is None else Severity.CRITICAL,
             where=tuple(order),
@@ -124,10 +132,8 @@ class UpdateTooLarge(Diagnostic):
         )
 
 
-def size(ratios: Ratios) -> float:
-    """How far a look's update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
-    values = list(ratios.matrices.values())
-    return max(float(np.median(values)), max(values) / LONE)
+def _heavy(look: Snapshot) -> bool:
+    return look.scalars.get("momentum", 0.0) >= HEAVY
 
 
 def _share(ratio: float) -> str:

@@ -8,21 +8,13 @@ import numpy as np
 
 from torchvitals.builtin.parts.harm import finite_losses
 from torchvitals.builtin.parts.ratios import Ratios, settled
+from torchvitals.builtin.parts.smallness import USUAL, cut_short, faded, held_back, reason
+from torchvitals.builtin.parts.trivial import far_off, untaught
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
-STARVED = 0.1
-"""Part of a gradient that clipping has to leave so as not to be the reason."""
-FADED = 0.1
-"""Gradient norm now over that at the start below which it is the gradients that have gone."""
-USUAL = 1e-4
-"""Update over weight that training usually has at least."""
-GONE = 1e-2
-"""Part of the largest learning rate below which a schedule has ended."""
-LEAST_STEPS = 32
-"""Steps after such an end that are few."""
 LONG = 40
 """Looks after which steps that are merely small count as too small."""
 
@@ -33,20 +25,26 @@ class UpdateTooSmall(Diagnostic):
 
     What it measures: RMS of each true update over RMS of its weight (of other parameters than matrices: over
     at least 1). It asks that no parameter moves more than `limit`, at each of `looks` looks, and that the
-    loss fell by less than `fall`; with ten times the limit, at 40 looks. It also tells a schedule that ended
-    in the first half of the run, at a hundredth of its height, when the loss had not fallen yet.
+    loss fell by less than `fall`; with ten times the limit, at 40 looks. There a loss that falls is stuck too
+    where it is above that of a constant prediction and takes as many steps again to get there. It also tells
+    a schedule that ended in the first half of the run, at a hundredth of its height, when the loss had not
+    fallen yet; and of nets that are at most a tenth better than a constant prediction after 40 looks, a
+    warm-up under which no update has come to `limit`, and an optimizer such as Adam whose steps are below
+    1e-4 of the weights and a quarter of what it makes of noise.
 
     Why it matters: at 1e-5 a weight needs a hundred thousand steps in one direction to become another.
 
-    When it is wrong: warm-ups and the end of a decay are left out. A run that has learned has small updates
-    because its gradients have gone: where the gradient norm is a tenth of what it was, or the loss half, it
-    is silent. So it is where any parameter moves as it should: then layers starve, not the run. Fine-tuning
-    at 1e-5 with Adam moves weights by 1e-4 and more.
+    When it is wrong: other warm-ups and the end of a decay are left out. A run that has learned has small
+    updates because its gradients have gone: where the gradient norm is a tenth of what it was, or the loss
+    half, it is silent. So it is where any parameter moves as it should: then layers starve, not the run.
+    Fine-tuning at 1e-5 with Adam moves weights by 1e-4 and more.
 
     What to try: a larger learning rate; a smaller eps; a higher threshold of clipping; `scaler.scale(loss)`
     before backward.
 
-    Source: the band of healthy updates is 1e-4 to 1e-1 under all usual optimizers; 1e-5 leaves a decade.
+    Source: the band of healthy updates is 1e-4 to 1e-1 under all usual optimizers; 1e-5 leaves a decade. Adam
+    moves each entry by the learning rate times sqrt((1-b)/(1+b)) even if gradients are noise, with b its
+    momentum, unless eps or older gradients outweigh those of now.
     """
 
     code: ClassVar[str] = "TV303"
@@ -65,16 +63,36 @@ class UpdateTooSmall(Diagnostic):
         finite = window.finite
         measured = finite.looks("gradient", "parameter", "update")
         looks = settled(finite, measured)
-        if measured and (since := _cut_short(finite)) is not None and self._stuck(finite):
+        if measured and (since := cut_short(finite)) is not None and self._stuck(finite):
             yield self._starved(since, measured)
-            return
-        if len(looks) < self.looks or looks[-1].step != max(s.step for s in finite.snapshots if s.due):
-            return
+        elif measured and measured[-1].step == max(s.step for s in finite.snapshots if s.due):
+            if looks and looks[-1] is measured[-1]:
+                yield from self._settled(looks, finite)
+            else:
+                yield from self._rising(measured, finite)
+
+    def _settled(self, looks: Sequence[Snapshot], window: Window) -> Iterator[Finding]:
+        """What is found at looks at which the learning rate neither rises nor fades."""
         found = [r for r in map(Ratios.of, looks) if r.matrix.any()]
         largest = max((r.largest for r in found), default=0.0)
-        small = largest < self.limit or (largest < 10 * self.limit and len(looks) >= max(LONG, self.looks))
-        if small and largest > 0 and len(found) >= self.looks and self._stuck(finite) and not _faded(looks):
+        long = len(looks) >= max(LONG, self.looks)
+        small = largest < self.limit or (largest < 10 * self.limit and long)
+        stuck = self._stuck(window) or (long and far_off(window))
+        if len(found) < self.looks or not largest > 0:
+            return
+        if small and stuck and not faded(looks):
             yield self._finding(looks, found, largest)
+        elif long and held_back(looks) and untaught(window):
+            yield self._finding(looks, found, found[-1].largest, held=True)
+
+    def _rising(self, looks: Sequence[Snapshot], window: Window) -> Iterator[Finding]:
+        """What is found in a warm-up: only one that would take ten times as long to come to usual updates."""
+        found, rates = [Ratios.of(look) for look in looks], [look.scalars.get("lr", 1.0) for look in looks]
+        largest = max((r.largest for r in found), default=0.0)
+        if len(looks) < LONG or not 0 < largest < self.limit or not np.all(np.diff(rates) > 0):
+            return
+        if self._stuck(window) and untaught(window):
+            yield self._endless(looks, found[-1].largest)
 
     def _stuck(self, window: Window) -> bool:
         """Whether the loss fell by less than asked for, or than its noise lets one tell."""
@@ -102,15 +120,31 @@ class UpdateTooSmall(Diagnostic):
             ),
         )
 
-    def _finding(self, looks: Sequence[Snapshot], found: Sequence[Ratios], largest: float) -> Finding:
-        latest = looks[-1]
-        cause, remedy = _reason(latest, largest)
+    def _endless(self, looks: Sequence[Snapshot], largest: float) -> Finding:
+        steps = looks[-1].step - looks[0].step
+        left = steps * USUAL / largest
+        return self.finding(
+            Severity.WARNING,
+            where=("optimizer",),
+            since=looks[0].step,
+            message=f"After {steps} steps of warm-up no update exceeds {largest:.2g} of its weight, and the "
+            f"loss has not moved; at this pace it takes {left:.0f} steps until updates are of usual size.",
+            cause="warm-up far longer than the training",
+            evidence={"largest_ratio": largest, "steps": steps, "lr": looks[-1].scalars.get("lr", 0.0)},
+            remedies=(Remedy("Warm up for a few hundred steps.", ("scheduler=warmup_cosine",)),),
+        )
+
+    def _finding(
+        self, looks: Sequence[Snapshot], found: Sequence[Ratios], largest: float, *, held: bool = False
+    ) -> Finding:
+        cause, remedy = reason(looks[-1], largest, held=held)
         order = found[-1].matrices
+        does = "net has learned next to nothing" if held else "loss hardly moves"
         return self.finding(
             Severity.WARNING,
             where=tuple(sorted(order, key=lambda name: order[name])),
             since=looks[0].step,
-            message=f"No update exceeds {largest:.2g} of its weight, and the loss does not move.",
+            message=f"No update exceeds {largest:.2g} of its weight, and the {does}.",
             cause=cause,
             evidence={
                 "largest_ratio": largest,
@@ -119,51 +153,3 @@ class UpdateTooSmall(Diagnostic):
             },
             remedies=(remedy,),
         )
-
-
-def _cut_short(window: Window) -> int | None:
-    """Step at which the learning rate had decayed to nothing, if the run has gone on for as long again."""
-    rates = [(s.step, s.scalars["lr"]) for s in window.snapshots if "lr" in s.scalars]
-    peak = max((rate for _, rate in rates), default=0.0)
-    high = [step for step, rate in rates if rate > GONE * peak]
-    if not high or rates[-1][0] - high[-1] <= max(high[-1] - rates[0][0], LEAST_STEPS):
-        return None
-    return high[-1] + 1
-
-
-def _faded(looks: Sequence[Snapshot]) -> bool:
-    """Whether the gradients have become small since the first looks: the net has converged, or died."""
-    norms = [float(np.sqrt(look["gradient"]["sum_sq"].sum())) for look in looks]
-    return float(np.median(norms[-3:])) < FADED * float(np.median(norms[:3]))
-
-
-def _reason(look: Snapshot, largest: float) -> tuple[str, Remedy]:
-    scale, eps = look.scalars.get("loss_scale", 1.0), look.scalars.get("eps", 0.0)
-    if _clip(look) < STARVED:
-        return "gradient clipping", Remedy(
-            "Clip at a higher norm, or not at all.", ("trainer.gradient_clip_val=1.0",)
-        )
-    if scale > 1 and largest * scale > USUAL:
-        return "gradients divided by the loss scale", Remedy(
-            "Call scaler.scale(loss).backward(), and unscale once: gradients are divided by a scale "
-            "that the loss was never multiplied by."
-        )
-    rms = look["gradient"].rms
-    if 0 < float(np.median(rms)) < eps:
-        return "eps larger than the gradients", Remedy(
-            "Use a smaller eps: it damps what it should only keep from dividing by 0.",
-            ("optimizer.eps=1e-8",),
-        )
-    lr = look.scalars.get("lr")
-    return "learning rate too small", Remedy(
-        "Raise the learning rate, a hundredfold first.", (f"optimizer.lr={100 * lr:.2g}",) if lr else ()
-    )
-
-
-def _clip(look: Snapshot) -> float:
-    """Part of the gradient that clipping left; 1 where that was not measured."""
-    if "witness" not in look or not len(look["witness"]):
-        return 1.0
-    table = look["witness"]
-    known = table["incoming_sq"] > 0
-    return float(np.sqrt((table["sum_sq"][known] / table["incoming_sq"][known]).min(initial=1.0)))

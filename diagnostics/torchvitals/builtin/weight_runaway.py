@@ -1,18 +1,20 @@
 """TV307: finds weights that grow without end, or that weight decay presses to nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.decay import decay_rules, matrices, norm_of
+from torchvitals.builtin.parts.decay import decay_rules, gains, matrices, norm_of
 from torchvitals.builtin.parts.harm import harm_since
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
+Which = Callable[[Snapshot], tuple[str, ...]]
+"""Weight matrices, or gains."""
 NOTHING = 1e-2
 """Norm over the largest one so far below which a net is no longer there."""
 LEAST_LOOKS = 6
@@ -29,14 +31,14 @@ class WeightRunaway(Diagnostic):
     What it measures: the Euclidean norm of all weight matrices together. Growth: by more than `growth` within
     the window, on a straight line of log norm against step. Decay: below `shrunk` of the largest norm so far,
     with a weight decay whose pull is as strong as the gradient (as half of the update where it is decoupled,
-    as in AdamW).
+    as in AdamW); the same of the gains of all normalisations together.
 
     Why it matters: weights that grow by a factor a step overflow; weights that are pulled to 0 harder than
     the data pull them carry no signal.
 
     When it is wrong: only with a loss that stands still or rises is it an illness. Weights before a
-    normalisation grow like the square root of time, slimmed networks lose gains of norms, which are no
-    matrices, and a net that groks under strong decay shrinks with a loss near 0. Large first weights may
+    normalisation grow like the square root of time, slimmed networks lose gains while they learn, and a net
+    that groks under strong decay shrinks with a loss near 0. Large first weights may
     shrink while the loss falls.
 
     What to try: a weight decay of 1e-4 with SGD, 1e-2 with AdamW; against growth a lower learning rate and
@@ -66,12 +68,14 @@ class WeightRunaway(Diagnostic):
             return
         if (begun := self._grows(looks, norms)) is not None:
             yield self._growing(looks[begun:], norms[begun:], harm)
-        elif (
-            norms[-1] < self.shrunk * norms.max()
-            and norms[-1] < norms[-LEAST_LOOKS]
-            and _pulled(looks, norms)
-        ):
-            yield self._shrinking(looks, norms, harm)
+        elif self._shrinks(looks, norms, matrices):
+            yield self._shrinking(looks, norms, harm, matrices)
+        elif self._shrinks(looks, scales := np.array([norm_of(look, names=gains) for look in looks]), gains):
+            yield self._shrinking(looks, scales, harm, gains)
+
+    def _shrinks(self, looks: Sequence[Snapshot], norms: np.ndarray, names: Which) -> bool:
+        shrunk = norms[-1] < self.shrunk * norms.max() and norms[-1] < norms[-LEAST_LOOKS]
+        return bool(shrunk) and _pulled(looks, norms, names)
 
     def _grows(self, looks: Sequence[Snapshot], norms: np.ndarray) -> int | None:
         """Where the geometric growth that lasts until now began, or None."""
@@ -101,14 +105,14 @@ class WeightRunaway(Diagnostic):
             ),
         )
 
-    def _shrinking(self, looks: Sequence[Snapshot], norms: np.ndarray, harm: str) -> Finding:
+    def _shrinking(self, looks: Sequence[Snapshot], norms: np.ndarray, harm: str, names: Which) -> Finding:
         share, look = float(norms[-1] / norms.max()), looks[-1]
-        decay = look.scalars["weight_decay"]
+        decay, what = look.scalars["weight_decay"], "gains" if names is gains else "weights"
         return self.finding(
             Severity.CRITICAL if share < NOTHING else Severity.WARNING,
-            where=matrices(look),
+            where=names(look),
             since=looks[int(np.argmax(norms))].step,
-            message=f"Weight decay {decay:g} has pressed the weights to {100 * share:.2g} % of their norm, "
+            message=f"Weight decay {decay:g} has pressed the {what} to {100 * share:.2g} % of their norm, "
             f"and {harm}.",
             cause="over-regularised: weight decay too strong",
             evidence={"share_left": share, "weight_decay": decay, "harm": harm},
@@ -116,10 +120,10 @@ class WeightRunaway(Diagnostic):
         )
 
 
-def _pulled(looks: Sequence[Snapshot], norms: np.ndarray) -> bool:
+def _pulled(looks: Sequence[Snapshot], norms: np.ndarray, names: Which) -> bool:
     """Whether the decay pulled as hard as the gradient at most of the looks since the norm was largest."""
     falling = looks[int(np.argmax(norms)) :]
-    return sum(map(decay_rules, falling)) > len(falling) / 2
+    return sum(decay_rules(look, names) for look in falling) > len(falling) / 2
 
 
 def _lower(look: Snapshot) -> tuple[str, ...]:

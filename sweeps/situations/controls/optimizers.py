@@ -117,3 +117,39 @@ def edge_of_stability(seed: int) -> Training:
     training = regress(model, data, seed, optimizer=sgd, loss=loss, score=score, steps=500)
     training.batch = lambda _step: (x, y)
     return training
+
+
+@register.control("optimizer-per-epoch", source="own")
+def optimizer_per_epoch(seed: int) -> Training:
+    """A loop that makes Adam anew at the start of each epoch of 25 steps, as notebooks do."""
+    torch.manual_seed(seed)
+    model = mlp((64, 64, 64, 10))
+    optimizers = [torch.optim.Adam(model.parameters(), lr=2e-3)]
+
+    def iterate(training: Training, step: int, _eyes: Eyes) -> Tensor:
+        if step and step % 25 == 0:
+            optimizers[0] = torch.optim.Adam(model.parameters(), lr=2e-3)
+        loss = training.loss(training.model, training.batch(step))
+        optimizers[0].zero_grad()
+        loss.backward()
+        optimizers[0].step()
+        return loss
+
+    return classify(model, digits(), seed, optimizer=optimizers[0], iterate=iterate)
+
+
+@register.control("adam-large-epsilon-and-rate", source="own")
+def adam_large_epsilon_and_rate(seed: int) -> Training:
+    """Adam with an eps of 1 and a rate that makes up for it, as was usual for Inception networks."""
+    torch.manual_seed(seed)
+    model = Gpt()
+    return speak(model, seed, optimizer=torch.optim.Adam(model.parameters(), lr=0.5, eps=1.0))
+
+
+@register.control("heavy-momentum", source="own")
+def heavy_momentum(seed: int) -> Training:
+    """SGD with a momentum of 0.98 at a rate that is made for it."""
+    torch.manual_seed(seed)
+    model = mlp((64, 64, 64, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.98)
+    return classify(model, digits(), seed, optimizer=optimizer)

@@ -17,6 +17,37 @@ CLASSES = frozenset({"cross_entropy", "nll_loss"})
 BINARY = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
 
 
+UNTAUGHT = 0.9
+"""Loss over that of a constant prediction above which next to nothing has been learned."""
+RECENT = 8
+"""Latest losses whose median is the level of now."""
+
+
+def untaught(window: Window) -> bool:
+    """Whether the loss is known to be hardly below that of a constant prediction."""
+    known, losses = trivial(window), _told(window)
+    return known is not None and len(losses) > 0 and float(np.median(losses[-RECENT:, 1])) > UNTAUGHT * known
+
+
+def far_off(window: Window) -> bool:
+    """Whether the loss, as it falls now, takes as many steps again to come to that of a constant prediction.
+
+    How it falls is the line through the latest half of the losses.
+    """
+    known, losses = trivial(window), _told(window)
+    if known is None or len(losses) < 4 * RECENT:
+        return False
+    steps, values = losses[len(losses) // 2 :].T
+    slope, now = float(np.polyfit(steps, values, 1)[0]), float(np.median(values[-RECENT:]))
+    return now > known and now + slope * (steps[-1] - losses[0, 0]) > known
+
+
+def _told(window: Window) -> np.ndarray:
+    """Step and value of each finite loss; shape (losses, 2)."""
+    told = [(s.step, s.loss) for s in window.snapshots if s.loss is not None and np.isfinite(s.loss)]
+    return np.array(told, float).reshape(-1, 2)
+
+
 def single(look: Snapshot) -> str:
     """The loss function, where one and only one was called; else an empty text."""
     return str(look["loss"]["op"][0]) if len(look["loss"]) == 1 else ""
