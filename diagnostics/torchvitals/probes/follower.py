@@ -57,6 +57,7 @@ class Follower(Switch):
         self._sites: list[Any] = []
         self._losses: list[Any] = []
         self._roots: list[Any] = []
+        self._modules: list[Any] = []
         self._stack: list[_Frame] = []
         self._calls: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
@@ -95,6 +96,7 @@ class Follower(Switch):
             return [listener for listener in self._listeners if hasattr(listener, method)]
 
         self._sites, self._losses, self._roots = having("site"), having("loss_call"), having("root_call")
+        self._modules = having("module_call")
 
     def _hook(self, modules: list[tuple[str, nn.Module]]) -> None:
         # What computes a weight (weight norm, spectral norm) gives no activation.
@@ -148,6 +150,8 @@ class Follower(Switch):
         frame = self._stack.pop()
         if frame.live and frame.sites == 0 and out is not None and not isinstance(module, _PASSIVE):
             frame.sites = self._module_site(frame, (args, kwargs), out)
+        for listener in self._modules if frame.live and out is not None else ():
+            self.guarded(listener, listener.module_call, frame.path, module, args, kwargs)
         if self._stack:
             self._stack[-1].sites += frame.sites
             self._tune(self._stack[-1])
