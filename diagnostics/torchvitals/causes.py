@@ -50,8 +50,8 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     # what the layers do to the signal; where it shrinks to nothing, all samples look alike to a unit
     "TV102": frozenset({"TV101", "TV103", "TV201", "TV303"}) | _STALLED,
     "TV201": frozenset({"TV101", "TV103", "TV204", "TV303"}) | _STALLED,
-    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV103": frozenset({"TV101", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV204": frozenset({"TV103", "TV201", "TV303", "TV306"}) | _STALLED,
     # what the curve of the loss shows
     "TV303": _STALLED,

@@ -1,5 +1,7 @@
 """TV406 tells learning by heart from a validation loss that creeps; without this long runs would be ill."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,10 +103,10 @@ def test_the_training_loss_alone_or_the_validation_loss_alone_says_nothing():
     assert findings(TV406, only) == []
 
 
-def normed(*, every: bool = True, training: np.ndarray = FALLING, validation: float | None = None, **columns):
+def normed(*, every=True, training=FALLING, validation: Any = None, **columns: Any):
     """A run with two batch norms whose 8 channels are as `columns` say; the second is well if not `every`."""
     first = {"count": 8.0, **columns}
-    rows = {name: [value, value if every else WELL[name]] for name, value in first.items()}
+    rows: Any = {name: [value, value if every else WELL[name]] for name, value in first.items()}
     told = {} if validation is None else dict.fromkeys(range(25, len(training), 25), validation)
     norms = table("normalisation", ("norm1", "norm2"), **rows)
     return run(training, validation=told, tables={"normalisation": norms})
@@ -144,7 +146,7 @@ def test_norms_over_two_values_each_are_told_and_a_single_one_is_not():
 
 
 def test_a_gap_is_laid_to_norms_that_are_behind():
-    behind = {"shift_sq": 8.0, "momentum": 1e-3}
+    behind: Any = {"shift_sq": 8.0, "momentum": 1e-3}
     finding = alarms(TV406, normed(every=False, validation=1.0, **behind))[0][1]
     assert (finding.where, finding.cause[:18]) == (("norm1",), "running statistics")
     assert alarms(TV406, normed(validation=1.0, training=np.full(400, 0.5), **behind)) == []

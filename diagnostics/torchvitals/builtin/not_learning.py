@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.curve import Curve, median, spread
+from torchvitals.builtin.parts.faded import faded
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -44,7 +45,8 @@ class NotLearning(Diagnostic):
     What it measures: the loss of the best constant prediction, from the targets of the loss function's calls:
     the entropy of their classes (at most ln C), or their variance. Not learning means that no median of
     eight losses was ever below `share` of it beyond chance, that the latest 32 are not, that the loss does
-    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`.
+    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`. Where hidden sites
+    have lost 99.9 % of the variance over samples that they had at the start, it is they that are named.
 
     Why it matters: it looks like patience is needed, but labels that do not belong to their inputs, a missing
     activation or a wrong learning rate do not mend themselves.
@@ -65,7 +67,7 @@ class NotLearning(Diagnostic):
 
     code: ClassVar[str] = "TV403"
     name: ClassVar[str] = "not-learning"
-    needs: ClassVar[frozenset[str]] = frozenset({"loss", "gradient"})
+    needs: ClassVar[frozenset[str]] = frozenset({"loss", "gradient", "activation", "parameter"})
     ranges: ClassVar = {"share": (0.5, 1), "steps": (24, 1_000_000_000)}
 
     share: float = 0.98
@@ -108,7 +110,7 @@ class NotLearning(Diagnostic):
         why = "no activation between the layers"
         return self.finding(
             Severity.WARNING if curve.span >= self.steps else Severity.INFO,
-            where=("model",),
+            where=faded(window.finite.looks("activation")) or ("model",),
             since=int(curve.steps[0]),
             message=f"After {curve.span} steps the loss is {now:.3g}; "
             f"a constant prediction has {bar:.3g} without looking at the input.",

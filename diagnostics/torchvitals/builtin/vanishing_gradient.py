@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.profile import Profile, adaptive, streak
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -46,7 +47,9 @@ class VanishingGradient(Diagnostic):
 
     code: ClassVar[str] = "TV201"
     name: ClassVar[str] = "vanishing-gradient"
-    needs: ClassVar[frozenset[str]] = frozenset({"activation_gradient", "gradient", "parameter", "update"})
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"activation", "activation_gradient", "gradient", "parameter", "update"}
+    )
     ranges: ClassVar = {
         "decades": (0.1, 300),
         "consistency": (0, 1),
@@ -83,7 +86,7 @@ class VanishingGradient(Diagnostic):
         by_activation = profile.activation_part() > 0.6
         return self.finding(
             Severity.INFO if harmless else Severity.CRITICAL,
-            where=tuple(starved),
+            where=named(looks[-1], starved),
             since=since,
             message=f"The gradient shrinks by 10^{-profile.growth:.1f} on its way back "
             f"from {profile.sites[-1]} to {profile.sites[0]}"
