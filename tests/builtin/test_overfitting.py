@@ -107,7 +107,7 @@ def normed(*, every=True, training=FALLING, validation: Any = None, **columns: A
     """A run with two batch norms whose 8 channels are as `columns` say; the second is well if not `every`."""
     first = {"count": 8.0, **columns}
     rows: Any = {name: [value, value if every else WELL[name]] for name, value in first.items()}
-    told = {} if validation is None else dict.fromkeys(range(25, len(training), 25), validation)
+    told: Any = {} if validation is None else dict.fromkeys(range(25, len(training), 25), validation)
     norms = table("normalisation", ("norm1", "norm2"), **rows)
     return run(training, validation=told, tables={"normalisation": norms})
 

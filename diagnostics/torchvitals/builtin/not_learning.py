@@ -45,8 +45,8 @@ class NotLearning(Diagnostic):
     What it measures: the loss of the best constant prediction, from the targets of the loss function's calls:
     the entropy of their classes (at most ln C), or their variance. Not learning means that no median of
     eight losses was ever below `share` of it beyond chance, that the latest 32 are not, that the loss does
-    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`. Where hidden sites
-    have lost 99.9 % of the variance over samples that they had at the start, it is they that are named.
+    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`. Where hidden
+    sites have lost 99.9 % of the variance over samples that they had at the start, it is they that are named.
 
     Why it matters: it looks like patience is needed, but labels that do not belong to their inputs, a missing
     activation or a wrong learning rate do not mend themselves.
