@@ -45,6 +45,7 @@ def test_a_norm_that_gives_nothing_but_its_bias_is_named(options):
         pytest.param({"square": 1.0, "spread": (56.0, 0.0, 0.0, 56.0)}, id="a norm of learned queries"),
         pytest.param({"gain": 0.0}, id="a branch whose gain starts at 0"),
         pytest.param({"spread": (0.0, 0.0, 0.0, 56.0)}, id="behind a layer that gives a constant"),
+        pytest.param({"spread": (1e-12, 0.0, 0.0, 56.0)}, id="or one but for rounding"),
         pytest.param({"op": "Linear"}, id="no norm"),
         pytest.param({"steps": 7}, id="too few looks"),
     ],

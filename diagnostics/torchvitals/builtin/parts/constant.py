@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import Table
 
 NOTHING = 1e-6
 """Part of the gain's mean square that is rounding."""
@@ -27,7 +28,7 @@ def _constant(look: Snapshot) -> list[str]:
     found = []
     for row in range(1, len(table)):
         name = table.names[row]
-        if "Norm" not in str(table["op"][row]) or table["nonfinite"][row] or not table["spread"][row - 1] > 0:
+        if "Norm" not in str(table["op"][row]) or table["nonfinite"][row] or not _varies(table, row - 1):
             continue
         gain, bias = (owned.get(f"{name}.{part}") for part in ("weight", "bias"))
         others = any(n.startswith(f"{name}.") for n in owned)
@@ -38,3 +39,8 @@ def _constant(look: Snapshot) -> list[str]:
         if scale > 0 and abs(float(table.rms[row] ** 2) - told) <= NOTHING * scale:
             found.append(name)
     return found
+
+
+def _varies(table: Table, row: int) -> bool:
+    """Whether samples can be told apart there, beyond rounding."""
+    return table["spread"][row] > NOTHING * table["sum_sq"][row] and table["nonfinite"][row] == 0
