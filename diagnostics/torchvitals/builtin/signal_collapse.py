@@ -104,8 +104,11 @@ class SignalCollapse(Diagnostic):
 
     def _alike(self, look: Snapshot) -> bool:
         """Whether the cosine between samples is nearly 1; a normalisation of each sample changes it little,
-        and one over the batch takes away what they share.
+        and one over the batch takes away what they share. Behind an activation that gives only zeros they
+        are, but it is the layer that died.
         """
+        if _any_dead(look):
+            return False
         scale = _judged(look, whole=True)
         return scale is not None and 0 < scale.variance[-2] < self.alike * scale.square[-2]
 
@@ -148,6 +151,12 @@ class SignalCollapse(Diagnostic):
             },
             remedies=(SWAP if by_activation else SCALE, *REMEDIES),
         )
+
+
+def _any_dead(look: Snapshot) -> bool:
+    table = look["activation"]
+    functions = np.array([str(op).islower() for op in table["op"]], bool)
+    return bool((functions & (table["sum_sq"] == 0)).any())
 
 
 def _judged(look: Snapshot, *, whole: bool = False) -> Scale | None:
