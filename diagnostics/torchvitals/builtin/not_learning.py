@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from torchvitals.builtin.parts.curve import Curve, median, spread
+from torchvitals.builtin.parts.chance import BLOCK, at_chance
+from torchvitals.builtin.parts.curve import Curve, median
 from torchvitals.builtin.parts.faded import faded
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
@@ -15,8 +14,6 @@ from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
 
-BLOCK = 8
-"""Losses that are judged by their median."""
 WEIGHTED = ("Linear", "Conv", "Bilinear")
 """Beginnings of the modules that multiply by weights."""
 STRAIGHT = (
@@ -83,7 +80,7 @@ class NotLearning(Diagnostic):
         if bar is None:
             if curve.span >= self.steps and stands_still(window.looks("gradient")):
                 yield self._note(curve)
-        elif _best(curve) >= self.share * bar and not _falls(curve, bar):
+        elif at_chance(curve, bar, share=self.share):
             yield self._finding(window, curve, bar)
 
     def blind(self, window: Window) -> str | None:
@@ -120,14 +117,6 @@ class NotLearning(Diagnostic):
         )
 
 
-def _best(curve: Curve) -> float:
-    """The lower one of the latest level and the lowest median of a block, which may be low by chance."""
-    values = curve.values[len(curve) % BLOCK :]
-    blocks = np.median(values.reshape(-1, BLOCK), axis=1)
-    chance = 2 * 1.25 * spread(values[BLOCK:]) / math.sqrt(BLOCK)
-    return min(float(blocks.min()) + chance, median(values[-4 * BLOCK :]))
-
-
 def _trained(window: Window) -> bool:
     """Whether gradients arrive: where they do not, the loss has no choice."""
     norms = [s.scalars["gradient_norm"] for s in window.snapshots[-BLOCK:] if "gradient_norm" in s.scalars]
@@ -137,20 +126,6 @@ def _trained(window: Window) -> bool:
 def _warms_up(curve: Curve) -> bool:
     """Whether the learning rate has not yet come to its height."""
     return bool(curve.rates[-1] > 1.02 * curve.rates[-BLOCK:][0] and curve.rates[-1] >= curve.rates.max())
-
-
-def _falls(curve: Curve, bar: float) -> bool:
-    """Whether the second half of the losses is lower than the first beyond chance, and not by a trifle.
-
-    What brings the loss down to that of a constant prediction has learned no more than that: a trifle is a
-    hundredth of it above, and nothing below.
-    """
-    values = curve.values[2 * BLOCK :] if len(curve) >= 6 * BLOCK else curve.values
-    one, two = np.array_split(values, 2)
-    drop, now = median(one) - median(two), median(two)
-    noise = spread(np.concatenate([one - np.median(one), two - np.median(two)]))
-    chance = 3 * 1.25 * noise * math.sqrt(1 / len(one) + 1 / len(two))
-    return drop > chance and (drop > 0.01 * bar or now < bar - chance)
 
 
 def _straight(window: Window) -> bool:

@@ -55,6 +55,8 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "target_sum": np.add,
     "target_sq": np.add,
     "prior": np.add,  # entropy of the batch's classes in nats, times its targets
+    "early_sq": np.add,  # squared norm of the gradient by the first eighth of a sequence
+    "late_sq": np.add,  # the same of the last eighth
     "shift_sq": np.add,  # squared distances of running means from a batch's, in the batch's deviations
     "stretch_sq": np.add,  # squared logarithms of running variances over a batch's
     # extremes
@@ -72,6 +74,7 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "top_column": np.maximum,  # largest part of `spread` that one column of a matrix has, in [0, 1]
     "row_error": np.maximum,  # largest distance of a row's sum from 1
     "classes": np.maximum,  # number of classes that a loss function tells apart, else 0
+    "steps": np.maximum,  # longest sequence that a recurrent layer read
     "samples": np.minimum,  # fewest values of a channel that a normalisation had statistics of
     "momentum": np.maximum,  # weight of a batch in running statistics
     "axis": np.maximum,  # dimension of a softmax, -1 where there is none
