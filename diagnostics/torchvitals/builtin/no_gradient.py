@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torchvitals.builtin.parts.experts import unasked
+from torchvitals.builtin.parts.silenced import silenced
 from torchvitals.builtin.parts.starved import Module, Reason, all_fed, barren, learnable, modules, related
 from torchvitals.builtin.parts.wiring import column, ever, owner, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -32,6 +33,8 @@ class NoGradient(Diagnostic):
     What it measures: for every module, whether one of its parameters ever had a gradient that is not exactly
     0 when the optimizer stepped; in the first steps also whether the module ran and whether the graph of the
     loss leads to it. A whole net without a gradient is judged if the loss is not 0 from the start on.
+    And of the last layer before a cross_entropy, whether more of its biases have a gradient of exactly 0 than
+    there are classes without a target, at each of the first `looks` steps.
 
     Why it matters: these layers keep their first, random values for ever; what is built on top of them learns
     to live with that, so that the loss falls and nothing tells.
@@ -53,7 +56,7 @@ class NoGradient(Diagnostic):
     name: ClassVar[str] = "no-gradient"
     needs: ClassVar[frozenset[str]] = frozenset(
         {
-            *("wiring", "gradient", "parameter", "update", "witness"),
+            *("wiring", "gradient", "parameter", "update", "witness", "loss"),
             *("silence", "activation", "activation_gradient"),
         }
     )
@@ -72,6 +75,10 @@ class NoGradient(Diagnostic):
         looks = window.looks("parameter")
         if len(looks) >= self.idle_looks and (idle := unasked(looks[-self.idle_looks :])):
             yield self._unasked(idle, looks[-self.idle_looks :])
+            return
+        head, logits = silenced(window.snapshots[: self.looks])
+        if logits and window.snapshots[0].step == 0 and len(window.snapshots) >= self.looks:
+            yield self._silenced(head, logits)
             return
         if not looks or all_fed(looks[-1]):
             return
@@ -106,6 +113,18 @@ class NoGradient(Diagnostic):
             else "the loss is the same whatever the parameters are",
             evidence={"looks": len(looks)},
             remedies=(REMEDIES[Reason.CUT if cut else Reason.ZERO],),
+        )
+
+    def _silenced(self, head: str, logits: int) -> Finding:
+        return self.finding(
+            Severity.WARNING,
+            where=(head,),
+            since=0,
+            message=f"At least {logits} logits of {head} had a gradient of exactly 0 at each of the first "
+            f"{self.looks} steps although their classes were among the targets.",
+            cause="a mask or product behind the last layer silences classes that occur",
+            evidence={"logits_affected": logits, "looks": self.looks},
+            remedies=(REMEDIES[Reason.ZERO],),
         )
 
     def _unasked(self, idle: Sequence[str], looks: Sequence[Snapshot]) -> Finding:
