@@ -92,7 +92,7 @@ def test_sixty_percent_dead_units_of_one_layer_are_reported_with_its_name_and_sh
         model.hidden[4].linear.bias[:60] = -1e3
     vitals = train(model, digits, lr=0.01)
     (root,) = [i for i in vitals.incidents if i.severity > Severity.INFO]
-    assert (root.code, root.where) == ("TV101", ("hidden.4.act",))
+    assert (root.code, root.where) == ("TV101", ("hidden.4.linear", "hidden.4.act"))
     assert root.evidence["dead_share"] == pytest.approx(0.6, abs=0.05)
 
 

@@ -38,10 +38,10 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV304": frozenset({"TV303", "TV306"}) | _STALLED,
     # dynamics; whatever is seen after the first NaN follows from it
     "TV203": (_THROWN - {"TV203"}) | _CURVES | {"TV204", "TV205", "TV302", "TV303", "TV306"},
-    "TV302": _THROWN | _CURVES | {"TV104"},
     "TV202": frozenset({"TV101", "TV102", "TV103", "TV201", "TV203", "TV302", "TV307", "TV404"})
     | _CURVES
     | _STALLED,
+    "TV302": _THROWN | _CURVES | {"TV104"},
     "TV402": _THROWN | {"TV104", "TV401", "TV407"},
     "TV207": frozenset({"TV303"}) | _STALLED,
     "TV307": frozenset({"TV101", "TV103", "TV104", "TV201", "TV202", "TV203", "TV302", "TV303"})
