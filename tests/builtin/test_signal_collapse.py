@@ -171,3 +171,9 @@ def test_samples_that_look_alike_behind_the_last_normalisation_do():
 
 def test_behind_a_layer_that_died_it_is_the_layer():
     assert silent(TV103, alike(1e-14, dead=True))
+
+
+def test_samples_that_come_to_look_alike_in_training_were_not_born_so():
+    born = [*alike(1e-2).snapshots[:3], *alike(1e-6).snapshots[3:]]
+    assert only(TV103, window(born)).cause.startswith("samples have come to look alike in training")
+    assert only(TV103, alike(1e-6)).cause == "initialisation scale"

@@ -14,12 +14,10 @@ from torchvitals.testing import table
 TV204 = NoGradient()
 
 
-def net(
-    *, idle: float = 4.0, absent: int = 1, steps: int = 12, op="cross_entropy", count: float = 10.0, start=0
-):
+def net(*, idle=4.0, absent=1, steps=12, op="cross_entropy", count=10.0, start=0, after=""):
     """A run of a body and a head for ten classes, of whose biases so many have a gradient of 0."""
     names = ("body.weight", "body.bias", "head.weight", "head.bias")
-    loss: Any = table("loss", (op,), op=op, classes=10.0)
+    loss: Any = table("loss", (op,), op=op, classes=10.0, after=after)
     loss.units["present"] = (np.arange(10) >= absent,)
     kinds = {
         "activation": table("activation", ("body", "head")),
@@ -44,6 +42,8 @@ def test_logits_without_a_gradient_whose_classes_occur_are_told_at_the_eighth_st
         pytest.param({"idle": 0.0}, id="every logit learns"),
         pytest.param({"idle": 4.0, "absent": 4}, id="masked classes do not occur"),
         pytest.param({"steps": 7}, id="too few steps"),
+        pytest.param({"idle": 10.0}, id="other copies of the weights are trained"),
+        pytest.param({"after": "relu"}, id="clipped logits, which have a finding of their own"),
         pytest.param({"op": "mse_loss"}, id="another loss"),
         pytest.param({"count": 12.0}, id="not the layer of the logits"),
         pytest.param({"start": 500}, id="a net that has learned: nothing is left of a gradient"),

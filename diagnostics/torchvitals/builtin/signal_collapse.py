@@ -22,6 +22,8 @@ SCALE = Remedy(
 SWAP = Remedy(
     "Use an activation with slope 1, and its initialisation.", ("activation=relu", "init=he_normal")
 )
+SLOWER = Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",))
+TRAINED = "samples have come to look alike in training: a step too large, or no way around the layers"
 REMEDIES = (
     Remedy("Normalise between layers.", ("model.norm=batch",)),
     Remedy("Give the signal a way around the layers.", ("model.residual=true",)),
@@ -98,9 +100,8 @@ class SignalCollapse(Diagnostic):
             first = len(looks) - 1
             while first and self._alike(looks[first - 1]):
                 first -= 1
-            yield self._finding(
-                Severity.WARNING, looks[first], Scale.of(looks[first], whole=True), still=still
-            )
+            scale = Scale.of(looks[first], whole=True)
+            yield self._finding(Severity.WARNING, looks[first], scale, still=still, grown=first > 0)
 
     def _alike(self, look: Snapshot) -> bool:
         """Whether the cosine between samples is nearly 1; a normalisation of each sample changes it little,
@@ -124,7 +125,9 @@ class SignalCollapse(Diagnostic):
             remedies=(Remedy("Normalise over the features: give the norm their number and dimension."),),
         )
 
-    def _finding(self, severity: Severity, look: Snapshot, scale: Scale, *, still: bool) -> Finding:
+    def _finding(
+        self, severity: Severity, look: Snapshot, scale: Scale, *, still: bool, grown: bool = False
+    ) -> Finding:
         fall, last = _fall(look) or 0.0, scale.sites[-2]
         told = scale.variance if fall > self.decades else scale.variance / scale.square
         drops = -np.diff(np.log10(np.maximum(told[:-1], 1e-300)))
@@ -142,14 +145,14 @@ class SignalCollapse(Diagnostic):
             where=named(look, (steepest, last)),
             since=look.step,
             message=f"At {last} all samples look alike: {what}.",
-            cause="activation slope" if by_activation else "initialisation scale",
+            cause=TRAINED if grown else "activation slope" if by_activation else "initialisation scale",
             evidence={
                 "decades_lost": fall,
                 "variance_share": share,
                 "steepest_site": steepest,
                 "loss_stands_still": str(still).lower(),
             },
-            remedies=(SWAP if by_activation else SCALE, *REMEDIES),
+            remedies=(SLOWER if grown else SWAP if by_activation else SCALE, *REMEDIES),
         )
 
 
