@@ -83,7 +83,7 @@ class VanishingGradient(Diagnostic):
     min_sites: int = 6
     """fewest sites with a gradient that make a depth to speak of; from 3"""
     time_looks: int = 8
-    """looks in a row at which the gradient must fade through time; 1 to 64"""
+    """fewest looks, of which three of four must have a gradient that fades through time; 1 to 64"""
     time_steps: int = 192
     """steps without any learning after which that is told; from 24"""
 
@@ -98,7 +98,7 @@ class VanishingGradient(Diagnostic):
 
     def _through_time(self, window: Window) -> Iterator[Finding]:
         """Where nothing is learned, the sequence may hold it where no gradient comes."""
-        looks = window.finite.looks("memory")[-self.time_looks :]
+        looks = window.finite.looks("memory")
         if len(looks) < self.time_looks or not _at_chance(window, self.time_steps):
             return
         found = forgetting(looks, decades=self.decades)
