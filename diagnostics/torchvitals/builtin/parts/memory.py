@@ -15,8 +15,8 @@ class Forgetting:
     path: str
     op: str
     decades: float
-    """powers of ten that the norm loses from the last eighth of the steps to the first: at three looks of four
-    it is more
+    """powers of ten that the norm loses from the last eighth of the steps to the first; it is more at three
+    looks of four
     """
     steps: int
 
