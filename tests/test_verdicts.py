@@ -92,7 +92,7 @@ def test_sixty_percent_dead_units_of_one_layer_are_reported_with_its_name_and_sh
         model.hidden[4].linear.bias[:60] = -1e3
     vitals = train(model, digits, lr=0.01)
     (root,) = [i for i in vitals.incidents if i.severity > Severity.INFO]
-    assert (root.code, root.where) == ("TV101", ("hidden.4.act",))
+    assert (root.code, root.where) == ("TV101", ("hidden.4.linear", "hidden.4.act"))
     assert root.evidence["dead_share"] == pytest.approx(0.6, abs=0.05)
 
 
@@ -111,7 +111,7 @@ def test_units_that_die_in_training_are_dated_to_the_step_of_their_death(digits)
                 model.hidden[2].linear.bias.data[:48] = -1e3
             vitals.step(loss)
     (dead,) = [i for i in vitals.incidents if i.severity > Severity.INFO]
-    assert (dead.code, dead.where, dead.onset) == ("TV101", ("hidden.2.act",), 13)
+    assert (dead.code, dead.where, dead.onset) == ("TV101", ("hidden.2.linear", "hidden.2.act"), 13)
     assert "step too large" in dead.cause
 
 
@@ -290,4 +290,8 @@ def test_a_silent_layer_is_found_with_small_batches_too(digits):
             optimizer.step()
             vitals.step(loss)
     dead = next(i for i in vitals.incidents if i.code == "TV101")
-    assert (dead.severity, dead.where[0], dead.onset) == (Severity.CRITICAL, "hidden.1.act", 0)
+    assert (dead.severity, dead.where[:2], dead.onset) == (
+        Severity.CRITICAL,
+        ("hidden.1.linear", "hidden.1.act"),
+        0,
+    )

@@ -41,10 +41,10 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "TV304": frozenset({"TV303", "TV306"}) | _STALLED,
     # dynamics; whatever is seen after the first NaN follows from it
     "TV203": (_THROWN - {"TV203"}) | _CURVES | {"TV204", "TV205", "TV302", "TV303", "TV306"},
-    "TV302": _THROWN | _CURVES | {"TV104"},
     "TV202": frozenset({"TV101", "TV102", "TV103", "TV201", "TV203", "TV302", "TV307", "TV404"})
     | _CURVES
     | _STALLED,
+    "TV302": _THROWN | _CURVES | {"TV104"},
     "TV402": _THROWN | {"TV104", "TV401", "TV407"},
     "TV207": frozenset({"TV303"}) | _STALLED,
     "TV307": frozenset({"TV101", "TV103", "TV104", "TV201", "TV202", "TV203", "TV302", "TV303"})
@@ -53,8 +53,8 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     # what the layers do to the signal; where it shrinks to nothing, all samples look alike to a unit
     "TV102": frozenset({"TV101", "TV103", "TV201", "TV303"}) | _STALLED,
     "TV201": frozenset({"TV101", "TV103", "TV204", "TV303"}) | _STALLED,
-    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV103": frozenset({"TV101", "TV201", "TV204", "TV303"}) | _STALLED,
+    "TV101": frozenset({"TV103", "TV201", "TV204", "TV303"}) | _STALLED,
     "TV204": frozenset({"TV103", "TV201", "TV303", "TV306"}) | _STALLED,
     # what the curve of the loss shows
     "TV303": _STALLED,

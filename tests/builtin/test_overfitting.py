@@ -1,5 +1,7 @@
 """TV406 tells learning by heart from a validation loss that creeps; without this long runs would be ill."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from tests.builtin.runs import verdict
 from torchvitals.builtin.overfitting import Overfitting
 from torchvitals.core.finding import Severity
 from torchvitals.core.snapshot import Snapshot
-from torchvitals.testing import check_diagnostic
+from torchvitals.testing import check_diagnostic, table
 
 TV406 = Overfitting()
 STEPS = np.arange(400)
@@ -99,6 +101,66 @@ def test_the_training_loss_alone_or_the_validation_loss_alone_says_nothing():
     assert findings(TV406, run(FALLING)) == []
     only = [Snapshot(s.step, {"val_loss": 3.0 + s.step}, {}, s.tables, s.due) for s in run(FALLING)]
     assert findings(TV406, only) == []
+
+
+def normed(*, every=True, training=FALLING, validation: Any = None, **columns: Any):
+    """A run with two batch norms whose 8 channels are as `columns` say; the second is well if not `every`."""
+    first = {"count": 8.0, **columns}
+    rows: Any = {name: [value, value if every else WELL[name]] for name, value in first.items()}
+    told: Any = {} if validation is None else dict.fromkeys(range(25, len(training), 25), validation)
+    norms = table("normalisation", ("norm1", "norm2"), **rows)
+    return run(training, validation=told, tables={"normalisation": norms})
+
+
+WELL = {"count": 8.0, "samples": 64.0, "shift_sq": 0.01, "stretch_sq": 0.01, "moved": 1.0, "momentum": 0.1}
+
+
+def test_running_statistics_that_never_move_are_told_without_a_validation_loss():
+    step, finding = alarms(TV406, normed(every=False, moved=0.0, shift_sq=8.0, momentum=0.0))[0]
+    assert (step, finding.since, finding.where) == (15, 0, ("norm1",))
+    assert finding.cause.startswith("running statistics that never change")
+    assert "have not moved in 15 steps (momentum 0)" in finding.message
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"moved": 0.0, "shift_sq": 0.3, "stretch_sq": 0.3}, id="unmoved, and right"),
+        pytest.param({"moved": 0.0, "shift_sq": 8.0, "training": 0.0}, id="in eval mode, as in fine-tuning"),
+        pytest.param({"shift_sq": 80.0, "momentum": 1e-3}, id="slow, and nobody validates"),
+        pytest.param({"moved": 0.0, "shift_sq": 8 * 3.0, "samples": 4.0}, id="small batches, by chance"),
+        pytest.param({"shift_sq": 8.0, "samples": 3.0}, id="batches of three"),
+    ],
+)
+def test_batch_norms_that_may_be_well_are_left_alone(columns):
+    given = {**WELL, **{k: v for k, v in columns.items() if k != "training"}}
+    mode = columns.get("training", 1.0)
+    norms = table("normalisation", ("norm1",), **given, training=mode)
+    assert findings(TV406, run(FALLING, tables={"normalisation": norms})) == []
+
+
+def test_norms_over_two_values_each_are_told_and_a_single_one_is_not():
+    finding = alarms(TV406, normed(samples=2.0))[0][1]
+    assert (finding.where, finding.cause[:36]) == (("norm1", "norm2"), "batch normalisation over two values:")
+    assert findings(TV406, normed(every=False, samples=2.0)) == []
+
+
+def test_a_gap_is_laid_to_norms_that_are_behind():
+    behind: Any = {"shift_sq": 8.0, "momentum": 1e-3}
+    finding = alarms(TV406, normed(every=False, validation=1.0, **behind))[0][1]
+    assert (finding.where, finding.cause[:18]) == (("norm1",), "running statistics")
+    assert alarms(TV406, normed(validation=1.0, training=np.full(400, 0.5), **behind)) == []
+    assert alarms(TV406, normed(validation=1.0)) == []
+
+
+def test_a_gap_that_closes_is_that_of_norms_that_catch_up():
+    course = 2.0 * np.exp(-STEPS / 60) + 0.2
+    slow = run(
+        FALLING / 20,
+        validation={s: float(course[s]) for s in range(25, 200, 25)},
+        tables={"normalisation": table("normalisation", ("norm1",), shift_sq=64.0, momentum=1e-3)},
+    )[:200]
+    assert alarms(TV406, slow) == []
 
 
 @settings(max_examples=10, deadline=None)

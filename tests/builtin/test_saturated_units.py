@@ -73,7 +73,7 @@ def test_a_net_is_born_saturated(shares, severity):
 
 def test_the_finding_names_the_layers_worst_first():
     finding = only(TV102, window([look(0, [0.7, 0.9, 0.1, 0.8], weight=64.0)]))
-    assert (finding.where, finding.since) == (("act1", "act3", "act0"), 0)
+    assert (finding.where, finding.since) == (("fc1", "act1", "fc3", "act3", "fc0", "act0"), 0)
     assert (
         finding.message == "90% of the outputs of act1 are at the ends of its range; 3 layers are affected."
     )
@@ -141,7 +141,7 @@ def test_one_activation_module_behind_several_layers_is_no_cell():
 def test_layers_that_saturate_in_training_are_ill_if_it_does_harm(losses, severity):
     run = [look(i, [0.04, 0.9 if i > 5 else 0.04], loss=x) for i, x in enumerate(losses)]
     finding = only(TV102, window(run))
-    assert (finding.severity, finding.since, finding.where) == (severity, 6, ("act1",))
+    assert (finding.severity, finding.since, finding.where) == (severity, 6, ("fc1", "act1"))
     assert finding.cause == "saturated in training: a step too large"
 
 

@@ -155,3 +155,25 @@ def halves(look):
 
 def test_it_keeps_the_rules_of_the_house():
     check_diagnostic(SignalCollapse, windows=[window([forward(0, fading(9))])])
+
+
+def alike(share: float, *, ops=("Linear", "relu", "LayerNorm", "Linear"), dead: bool = False):
+    """Twelve looks at a net that stands still, in which samples share all but `share` behind the norm."""
+    squares = np.array([1.0, 0.0 if dead else 1.0, 1.0, 1.0])
+    return window(forward(i, squares, op=list(ops), share=[0.5, 0.5, share, 0.5]) for i in range(12))
+
+
+def test_samples_that_look_alike_behind_the_last_normalisation_do():
+    finding = only(TV103, alike(1e-6))
+    assert (finding.severity, finding.where[0]) == (Severity.WARNING, "s2")
+    assert silent(TV103, alike(1e-2))
+
+
+def test_behind_a_layer_that_died_it_is_the_layer():
+    assert silent(TV103, alike(1e-14, dead=True))
+
+
+def test_samples_that_come_to_look_alike_in_training_were_not_born_so():
+    born = [*alike(1e-2).snapshots[:3], *alike(1e-6).snapshots[3:]]
+    assert only(TV103, window(born)).cause.startswith("samples have come to look alike in training")
+    assert only(TV103, alike(1e-6)).cause == "initialisation scale"

@@ -10,6 +10,7 @@ from tests.probes.watching import watched
 from tests.support.networks import NETWORKS, batches
 
 KINDS = ("activation", "activation_gradient", "silence", "update", "loss", "wiring", "witness", "mixing")
+KINDS += ("normalisation", "memory")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

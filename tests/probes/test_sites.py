@@ -123,6 +123,41 @@ def test_passes_in_eval_mode_or_without_gradients_are_not_measured():
     assert "eval mode" in str(vitals.coverage)
 
 
+def _in_eval_mode(*, steps: int = 4, before=lambda _model, _step: None, returns: bool = True):
+    """Snapshots of a training all of whose passes are in eval mode, and what could not be seen."""
+    torch.manual_seed(0)
+    model, keep = Functional(), MemoryReporter()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchvitals.watch(model, optimizer, reporters=[keep], strict=True) as vitals:
+        for step in range(steps):
+            before(model, step)
+            loss = model.eval()(torch.randn(4, 8)).sum()
+            if returns:
+                loss.backward()
+            optimizer.step()
+            vitals.step(loss.detach())
+    return ["activation" in s for s in keep.snapshots], str(vitals.coverage)
+
+
+def test_what_is_trained_in_eval_mode_is_measured_from_the_third_step_on():
+    measured, coverage = _in_eval_mode()
+    assert measured == [False, False, True, True]
+    assert "trained in eval mode" in coverage
+    assert "not measured" not in coverage
+
+
+def test_passes_in_eval_mode_beside_those_of_training_or_without_a_gradient_never_are():
+    def attacked(model, step):
+        model.train()(torch.full((2, 8), 3.0)).sum().backward()
+
+    measured, coverage = _in_eval_mode(before=attacked)
+    assert measured == [True] * 4
+    assert "eval mode: such passes are not measured" in coverage
+    assert _in_eval_mode(returns=False)[0] == [False] * 4
+    late = _in_eval_mode(before=lambda model, step: attacked(model, step) if step == 3 else None)
+    assert late[0] == [False, False, True, True]
+
+
 def test_micro_batches_of_a_step_are_merged():
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1)), torch.randn(32, 4)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -58,7 +59,7 @@ class DeadUnits(Diagnostic):
 
     code: ClassVar[str] = "TV101"
     name: ClassVar[str] = "dead-units"
-    needs: ClassVar[frozenset[str]] = frozenset({"silence"})
+    needs: ClassVar[frozenset[str]] = frozenset({"silence", "activation", "parameter"})
     ranges: ClassVar = {"positions": (1, 1e9), "max_growth": (0, 1), "max_share": (0, 1), "step_out": (0, 1)}
 
     positions: int = 1400
@@ -87,7 +88,9 @@ class DeadUnits(Diagnostic):
         judged = [(self._severity(layer, harmed=harmed), layer) for layer in layers]
         ill = sorted((x for x in judged if x[0]), key=lambda x: (-x[0], -x[1].share))
         if ill:
-            yield self._finding(Severity(ill[0][0]), [x for _, x in ill], len(shares), harmed=harmed)
+            yield self._finding(
+                Severity(ill[0][0]), [x for _, x in ill], looks[-1], len(shares), harmed=harmed
+            )
 
     def blind(self, window: Window) -> str | None:
         looks = window.finite.looks("silence")
@@ -140,12 +143,14 @@ class DeadUnits(Diagnostic):
             severity = Severity.WARNING if grown and harmed else Severity.INFO if grown else 0
         return min(severity, Severity.INFO) if layer.op in LEAKY else severity
 
-    def _finding(self, severity: Severity, ill: Sequence[_Layer], layers: int, *, harmed: bool) -> Finding:
+    def _finding(
+        self, severity: Severity, ill: Sequence[_Layer], look: Snapshot, layers: int, *, harmed: bool
+    ) -> Finding:
         worst = ill[0]
         born = worst.at_start > worst.share / 2
         return self.finding(
             severity,
-            where=tuple(layer.site for layer in ill),
+            where=named(look, (layer.site for layer in ill)),
             since=min(layer.since for layer in ill),
             message=f"{worst.share:.0%} of the {worst.units} units of {worst.site} ({worst.op}) are dead"
             + (f"; {len(ill)} of {layers} layers are affected." if len(ill) > 1 else "."),

@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.profile import Profile, streak
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
+from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.window import Window
 
 BORN = (
@@ -45,7 +47,9 @@ class ExplodingGradient(Diagnostic):
 
     code: ClassVar[str] = "TV202"
     name: ClassVar[str] = "exploding-gradient"
-    needs: ClassVar[frozenset[str]] = frozenset({"activation_gradient", "gradient"})
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"activation", "activation_gradient", "gradient", "parameter"}
+    )
     ranges: ClassVar = {
         "decades": (0.1, 300),
         "consistency": (0, 1),
@@ -66,7 +70,7 @@ class ExplodingGradient(Diagnostic):
         looks = window.finite.looks("activation_gradient")
         found = streak(looks, self._grows)
         if found:
-            yield self._over_depth(found[-1], found[0].step, born=found[0].step == looks[0].step)
+            yield self._over_depth(found[-1], looks[-1], found[0].step, born=found[0].step == looks[0].step)
         else:
             yield from self._over_time(window.finite)
 
@@ -74,11 +78,11 @@ class ExplodingGradient(Diagnostic):
         steady = profile.steady(min_sites=self.min_sites, consistency=self.consistency)
         return steady and profile.growth > self.decades
 
-    def _over_depth(self, profile: Profile, since: int, *, born: bool) -> Finding:
+    def _over_depth(self, profile: Profile, look: Snapshot, since: int, *, born: bool) -> Finding:
         hit = [profile.sites[i] for i in np.argsort(-profile.decades)]
         return self.finding(
             Severity.CRITICAL,
-            where=tuple(hit[: max(1, len(hit) // 2)]),
+            where=named(look, hit[: max(1, len(hit) // 2)]),
             since=since,
             message=f"The gradient grows by 10^{profile.growth:.1f} on its way back "
             f"from {profile.sites[-1]} to {profile.sites[0]}.",

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torchvitals.builtin.parts.experts import unasked
+from torchvitals.builtin.parts.silenced import silenced
 from torchvitals.builtin.parts.starved import Module, Reason, all_fed, barren, learnable, modules, related
 from torchvitals.builtin.parts.wiring import column, ever, owner, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -16,6 +18,7 @@ CAUSES = {
     Reason.ZERO: "the gradient that reaches it is exactly 0",
     Reason.UNCALLED: "never called, or called under no_grad",
 }
+BALANCE = Remedy("Add a loss that balances the experts, or noise to the router; start it without favourites.")
 REMEDIES = {
     Reason.CUT: Remedy("Remove what cuts the graph behind it (detach, .data, .item, torch.tensor(...))."),
     Reason.ZERO: Remedy("Look for what multiplies by 0 behind it: silent units, a mask, a weight of 0."),
@@ -30,6 +33,8 @@ class NoGradient(Diagnostic):
     What it measures: for every module, whether one of its parameters ever had a gradient that is not exactly
     0 when the optimizer stepped; in the first steps also whether the module ran and whether the graph of the
     loss leads to it. A whole net without a gradient is judged if the loss is not 0 from the start on.
+    And of the last layer before a cross_entropy, whether more of its biases have a gradient of exactly 0 than
+    there are classes without a target, at each of the first `looks` steps.
 
     Why it matters: these layers keep their first, random values for ever; what is built on top of them learns
     to live with that, so that the loss falls and nothing tells.
@@ -37,8 +42,9 @@ class NoGradient(Diagnostic):
     When it is wrong: a gradient at any look acquits a module: heads that take turns, branches that start at
     0, tokens that are rare. So does a change that no optimizer made, as in a teacher. Frozen modules and
     those that nobody holds are not judged. Experts that no sample chose are a note while others of their kind
-    learn, and so are teachers and target networks. A loss that gets its weight later than `idle_looks` leaves
-    its own layers without a gradient until then.
+    learn, and so are teachers and target networks; unless for `idle_looks` looks the same quarter of four
+    experts or more, known by that word in their path, gets 95 % of all rows: then the router has collapsed. A
+    loss that gets its weight later than `idle_looks` leaves its own layers without a gradient until then.
 
     What to try: look at what stands between the named module and the loss.
 
@@ -49,7 +55,10 @@ class NoGradient(Diagnostic):
     code: ClassVar[str] = "TV204"
     name: ClassVar[str] = "no-gradient"
     needs: ClassVar[frozenset[str]] = frozenset(
-        {"wiring", "gradient", "parameter", "update", "witness", "silence", "activation_gradient"}
+        {
+            *("wiring", "gradient", "parameter", "update", "witness", "loss"),
+            *("silence", "activation", "activation_gradient"),
+        }
     )
     ranges: ClassVar = {"looks": (1, 64), "idle_looks": (1, 64)}
 
@@ -64,6 +73,13 @@ class NoGradient(Diagnostic):
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.looks("parameter")
+        if len(looks) >= self.idle_looks and (idle := unasked(looks[-self.idle_looks :])):
+            yield self._unasked(idle, looks[-self.idle_looks :])
+            return
+        head, logits = silenced(window.snapshots[: self.looks])
+        if logits and window.snapshots[0].step == 0 and len(window.snapshots) >= self.looks:
+            yield self._silenced(head, logits)
+            return
         if not looks or all_fed(looks[-1]):
             return
         if nothing := barren(window):
@@ -97,6 +113,30 @@ class NoGradient(Diagnostic):
             else "the loss is the same whatever the parameters are",
             evidence={"looks": len(looks)},
             remedies=(REMEDIES[Reason.CUT if cut else Reason.ZERO],),
+        )
+
+    def _silenced(self, head: str, logits: int) -> Finding:
+        return self.finding(
+            Severity.WARNING,
+            where=(head,),
+            since=0,
+            message=f"At least {logits} logits of {head} had a gradient of exactly 0 at each of the first "
+            f"{self.looks} steps although their classes were among the targets.",
+            cause="a mask or product behind the last layer silences classes that occur",
+            evidence={"logits_affected": logits, "looks": self.looks},
+            remedies=(REMEDIES[Reason.ZERO],),
+        )
+
+    def _unasked(self, idle: Sequence[str], looks: Sequence[Snapshot]) -> Finding:
+        return self.finding(
+            Severity.WARNING,
+            where=tuple(idle),
+            since=looks[0].step,
+            message=f"{len(idle)} experts, such as {idle[0]}, got next to no rows in "
+            f"{len(looks)} looks: the same few get all.",
+            cause="the router sends all rows to the same experts",
+            evidence={"experts_affected": len(idle), "looks": len(looks)},
+            remedies=(BALANCE,),
         )
 
     def _needed(self, module: Module) -> int:

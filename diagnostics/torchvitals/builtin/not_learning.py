@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from torchvitals.builtin.parts.curve import Curve, median, spread
+from torchvitals.builtin.parts.chance import BLOCK, at_chance
+from torchvitals.builtin.parts.curve import Curve, median
+from torchvitals.builtin.parts.faded import faded
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
 
-BLOCK = 8
-"""Losses that are judged by their median."""
 WEIGHTED = ("Linear", "Conv", "Bilinear")
 """Beginnings of the modules that multiply by weights."""
 STRAIGHT = (
@@ -44,7 +42,8 @@ class NotLearning(Diagnostic):
     What it measures: the loss of the best constant prediction, from the targets of the loss function's calls:
     the entropy of their classes (at most ln C), or their variance. Not learning means that no median of
     eight losses was ever below `share` of it beyond chance, that the latest 32 are not, that the loss does
-    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`.
+    not fall, and that gradients arrive: INFO after `steps` / 3 steps, WARNING after `steps`. Where hidden
+    sites have lost 99.9 % of the variance over samples that they had at the start, it is they that are named.
 
     Why it matters: it looks like patience is needed, but labels that do not belong to their inputs, a missing
     activation or a wrong learning rate do not mend themselves.
@@ -65,7 +64,7 @@ class NotLearning(Diagnostic):
 
     code: ClassVar[str] = "TV403"
     name: ClassVar[str] = "not-learning"
-    needs: ClassVar[frozenset[str]] = frozenset({"loss", "gradient"})
+    needs: ClassVar[frozenset[str]] = frozenset({"loss", "gradient", "activation", "parameter"})
     ranges: ClassVar = {"share": (0.5, 1), "steps": (24, 1_000_000_000)}
 
     share: float = 0.98
@@ -81,7 +80,7 @@ class NotLearning(Diagnostic):
         if bar is None:
             if curve.span >= self.steps and stands_still(window.looks("gradient")):
                 yield self._note(curve)
-        elif _best(curve) >= self.share * bar and not _falls(curve, bar):
+        elif at_chance(curve, bar, share=self.share):
             yield self._finding(window, curve, bar)
 
     def blind(self, window: Window) -> str | None:
@@ -108,7 +107,7 @@ class NotLearning(Diagnostic):
         why = "no activation between the layers"
         return self.finding(
             Severity.WARNING if curve.span >= self.steps else Severity.INFO,
-            where=("model",),
+            where=faded(window.finite.looks("activation")) or ("model",),
             since=int(curve.steps[0]),
             message=f"After {curve.span} steps the loss is {now:.3g}; "
             f"a constant prediction has {bar:.3g} without looking at the input.",
@@ -116,14 +115,6 @@ class NotLearning(Diagnostic):
             evidence={"loss": now, "trivial_loss": bar, "first_loss": curve.early, "steps": curve.span},
             remedies=(*BEND, *REMEDIES) if straight else REMEDIES,
         )
-
-
-def _best(curve: Curve) -> float:
-    """The lower one of the latest level and the lowest median of a block, which may be low by chance."""
-    values = curve.values[len(curve) % BLOCK :]
-    blocks = np.median(values.reshape(-1, BLOCK), axis=1)
-    chance = 2 * 1.25 * spread(values[BLOCK:]) / math.sqrt(BLOCK)
-    return min(float(blocks.min()) + chance, median(values[-4 * BLOCK :]))
 
 
 def _trained(window: Window) -> bool:
@@ -135,20 +126,6 @@ def _trained(window: Window) -> bool:
 def _warms_up(curve: Curve) -> bool:
     """Whether the learning rate has not yet come to its height."""
     return bool(curve.rates[-1] > 1.02 * curve.rates[-BLOCK:][0] and curve.rates[-1] >= curve.rates.max())
-
-
-def _falls(curve: Curve, bar: float) -> bool:
-    """Whether the second half of the losses is lower than the first beyond chance, and not by a trifle.
-
-    What brings the loss down to that of a constant prediction has learned no more than that: a trifle is a
-    hundredth of it above, and nothing below.
-    """
-    values = curve.values[2 * BLOCK :] if len(curve) >= 6 * BLOCK else curve.values
-    one, two = np.array_split(values, 2)
-    drop, now = median(one) - median(two), median(two)
-    noise = spread(np.concatenate([one - np.median(one), two - np.median(two)]))
-    chance = 3 * 1.25 * noise * math.sqrt(1 / len(one) + 1 / len(two))
-    return drop > chance and (drop > 0.01 * bar or now < bar - chance)
 
 
 def _straight(window: Window) -> bool:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -44,7 +45,7 @@ class PlasticityLoss(Diagnostic):
 
     code: ClassVar[str] = "TV105"
     name: ClassVar[str] = "plasticity-loss"
-    needs: ClassVar[frozenset[str]] = frozenset({"silence"})
+    needs: ClassVar[frozenset[str]] = frozenset({"silence", "activation", "parameter"})
     ranges: ClassVar = {"rise": (0, 1), "trend": (-1, 1), "min_looks": (9, 80)}
 
     rise: float = 0.25
@@ -73,7 +74,9 @@ class PlasticityLoss(Diagnostic):
         since = next(s.step for s, share in zip(looks, shares, strict=True) if share > start + self.rise / 2)
         return self.finding(
             Severity.WARNING if harmed else Severity.INFO,
-            where=tuple(site for site in sorted(rises, key=lambda s: -rises[s]) if rises[site] > self.rise),
+            where=named(
+                looks[-1], (s for s in sorted(rises, key=lambda s: -rises[s]) if rises[s] > self.rise)
+            ),
             since=since,
             message=f"The share of dormant units has risen from {start:.0%} to {now:.0%}"
             + (", and the loss no longer gets where it was." if harmed else " while the loss does not rise."),

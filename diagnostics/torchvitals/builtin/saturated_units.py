@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import loops
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -73,11 +74,13 @@ class SaturatedUnits(Diagnostic):
         if born:
             first = next(s for s in hidden if s in born)
             severity = self._at_birth(born, start, hidden, looks[0])
-            yield self._finding(severity, born, start, looks[0].step, *_reason(looks[0], first))
+            yield self._finding(severity, looks[0], born, start, looks[0].step, *_reason(looks[0], first))
         elif ill and len(looks) > self.looks:
             severity = Severity.WARNING if stands_still(looks) else Severity.INFO
             cause = "saturated in training: a step too large"
-            yield self._finding(severity, ill, now, self._since(looks, ill[0]), cause, (SLOWER, SWAP))
+            yield self._finding(
+                severity, looks[-1], ill, now, self._since(looks, ill[0]), cause, (SLOWER, SWAP)
+            )
 
     def _at_birth(
         self, born: Sequence[str], start: dict[str, float], hidden: Sequence[str], look: Snapshot
@@ -100,6 +103,7 @@ class SaturatedUnits(Diagnostic):
     def _finding(
         self,
         severity: Severity,
+        look: Snapshot,
         ill: Sequence[str],
         share: dict[str, float],
         since: int,
@@ -109,7 +113,7 @@ class SaturatedUnits(Diagnostic):
         worst = ill[0]
         return self.finding(
             severity,
-            where=tuple(ill),
+            where=named(look, ill),
             since=since,
             message=f"{share[worst]:.0%} of the outputs of {worst} are at the ends of its range"
             + (f"; {len(ill)} layers are affected." if len(ill) > 1 else "."),

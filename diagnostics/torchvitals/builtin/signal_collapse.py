@@ -1,11 +1,13 @@
 """TV103: finds nets in which all samples come to look alike before they reach the last layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.constant import constant_norms
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.profile import ACTIVATIONS, adaptive
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import Scale
@@ -20,6 +22,8 @@ SCALE = Remedy(
 SWAP = Remedy(
     "Use an activation with slope 1, and its initialisation.", ("activation=relu", "init=he_normal")
 )
+SLOWER = Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",))
+TRAINED = "samples have come to look alike in training: a step too large, or no way around the layers"
 REMEDIES = (
     Remedy("Normalise between layers.", ("model.norm=batch",)),
     Remedy("Give the signal a way around the layers.", ("model.residual=true",)),
@@ -49,13 +53,19 @@ class SignalCollapse(Diagnostic):
 
     What to try: an initialisation that fits the activation, normalisation, residual connections.
 
-    Source: Schoenholz et al. 2017 (arXiv:1611.01232).
+    Source: Schoenholz et al. 2017 (arXiv:1611.01232). A number less the mean of itself is 0.
     """
 
     code: ClassVar[str] = "TV103"
     name: ClassVar[str] = "signal-collapse"
     needs: ClassVar[frozenset[str]] = frozenset({"activation", "parameter"})
-    ranges: ClassVar = {"decades": (0.1, 300), "rescaled": (0.1, 300), "alike": (0, 1), "looks": (1, 64)}
+    ranges: ClassVar = {
+        "decades": (0.1, 300),
+        "rescaled": (0.1, 300),
+        "alike": (0, 1),
+        "looks": (1, 64),
+        "constant": (2, 64),
+    }
 
     decades: float = 6.0
     """powers of ten of the variance over samples that are critical; from 0.1; measured: SGD learned nothing
@@ -69,35 +79,61 @@ class SignalCollapse(Diagnostic):
     """
     looks: int = 3
     """looks in a row that must agree that samples are alike; 1 to 64"""
+    constant: int = 8
+    """looks in a row at which a normalisation must give nothing but its bias; 2 to 64"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.finite.looks("activation")
         if not looks:
             return
         still = stands_still(looks)
+        if len(looks) >= self.constant and (norms := constant_norms(looks[-self.constant :])):
+            yield self._constant(norms, looks)
+            return
         fallen = [_fall(s) for s in looks]
         past = [x for x in (fallen[0], fallen[-1]) if x is not None and x > min(self.decades, self.rescaled)]
         if len(past) == 2:  # from the start until now
             limit = self.rescaled if adaptive(looks[0]) and not still else self.decades
             severity = Severity.CRITICAL if past[0] > limit else Severity.INFO
-            yield self._finding(severity, looks[0], still=still)
+            yield self._finding(severity, looks[0], Scale.of(looks[0]), still=still)
         elif still and len(looks) >= self.looks and all(self._alike(s) for s in looks[-self.looks :]):
             first = len(looks) - 1
             while first and self._alike(looks[first - 1]):
                 first -= 1
-            yield self._finding(Severity.WARNING, looks[first], still=still)
+            scale = Scale.of(looks[first], whole=True)
+            yield self._finding(Severity.WARNING, looks[first], scale, still=still, grown=first > 0)
 
     def _alike(self, look: Snapshot) -> bool:
-        scale = _judged(look)
+        """Whether the cosine between samples is nearly 1; a normalisation of each sample changes it little,
+        and one over the batch takes away what they share. Behind an activation that gives only zeros they
+        are, but it is the layer that died.
+        """
+        if _any_dead(look):
+            return False
+        scale = _judged(look, whole=True)
         return scale is not None and 0 < scale.variance[-2] < self.alike * scale.square[-2]
 
-    def _finding(self, severity: Severity, look: Snapshot, *, still: bool) -> Finding:
-        scale = Scale.of(look)
-        last, drops = scale.sites[-2], -np.diff(np.log10(np.maximum(scale.variance[:-1], 1e-300)))
+    def _constant(self, norms: Sequence[str], looks: Sequence[Snapshot]) -> Finding:
+        return self.finding(
+            Severity.WARNING,
+            where=tuple(norms),
+            since=looks[0 if constant_norms(looks) else -self.constant].step,
+            message=f"{norms[0]} gives its bias and nothing else, whatever comes in: what it normalises is "
+            "constant.",
+            cause="normalisation over a single value",
+            evidence={"norms_affected": len(norms)},
+            remedies=(Remedy("Normalise over the features: give the norm their number and dimension."),),
+        )
+
+    def _finding(
+        self, severity: Severity, look: Snapshot, scale: Scale, *, still: bool, grown: bool = False
+    ) -> Finding:
+        fall, last = _fall(look) or 0.0, scale.sites[-2]
+        told = scale.variance if fall > self.decades else scale.variance / scale.square
+        drops = -np.diff(np.log10(np.maximum(told[:-1], 1e-300)))
         steepest = scale.sites[1 + int(np.argmax(drops))]
         inside = drops[[op in ACTIVATIONS for op in scale.ops[1:-1]]].sum()
         by_activation = inside > BY_ACTIVATION * drops.sum()
-        fall = _fall(look) or 0.0
         share = float(scale.variance[-2] / scale.square[-2])
         what = (
             f"their variance has fallen by 10^{fall:.1f} since {scale.sites[0]}"
@@ -106,25 +142,31 @@ class SignalCollapse(Diagnostic):
         )
         return self.finding(
             severity,
-            where=tuple(dict.fromkeys((steepest, last))),
+            where=named(look, (steepest, last)),
             since=look.step,
             message=f"At {last} all samples look alike: {what}.",
-            cause="activation slope" if by_activation else "initialisation scale",
+            cause=TRAINED if grown else "activation slope" if by_activation else "initialisation scale",
             evidence={
                 "decades_lost": fall,
                 "variance_share": share,
                 "steepest_site": steepest,
                 "loss_stands_still": str(still).lower(),
             },
-            remedies=(SWAP if by_activation else SCALE, *REMEDIES),
+            remedies=(SLOWER if grown else SWAP if by_activation else SCALE, *REMEDIES),
         )
 
 
-def _judged(look: Snapshot) -> Scale | None:
+def _any_dead(look: Snapshot) -> bool:
+    table = look["activation"]
+    functions = np.array([str(op).islower() for op in table["op"]], bool)
+    return bool((functions & (table["sum_sq"] == 0)).any())
+
+
+def _judged(look: Snapshot, *, whole: bool = False) -> Scale | None:
     """The look's sites where there are a first, a last hidden and a last one, of which the first knows its
     samples apart and the last does not start at zero.
     """
-    scale = Scale.of(look)
+    scale = Scale.of(look, whole=whole)
     return scale if len(scale) >= 3 and scale.variance[0] > 0 and scale.variance[-1] > 0 else None
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import Scale, r_squared
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -79,7 +80,7 @@ class SignalExplosion(Diagnostic):
         born, now = Scale.of(looks[0]), Scale.of(looks[-1])
         overflown = bool(looks[-1]["activation"]["nonfinite"].any())
         if self._grows(born) and (overflown or self._grows(now)):
-            yield self._over_depth(born, looks[0].step)
+            yield self._over_depth(born, looks[0])
         elif (loops := _loops(looks[0], self.decades)) and (overflown or _loops(looks[-1], self.decades)):
             yield self._over_a_sequence(loops, looks[0].step)
         else:
@@ -89,14 +90,14 @@ class SignalExplosion(Diagnostic):
         deep = len(scale) >= self.min_sites and _gain(scale) > min(self.warn, self.decades)
         return deep and r_squared(np.log10(scale.square)) > self.consistency
 
-    def _over_depth(self, scale: Scale, since: int) -> Finding:
+    def _over_depth(self, scale: Scale, look: Snapshot) -> Finding:
         gain, rises = _gain(scale), np.diff(np.log10(scale.square))
         steepest = scale.sites[1 + int(np.argmax(rises))]
         above = [i for i in np.argsort(-scale.square) if scale.square[i] > scale.square[0] * 10**self.warn]
         return self.finding(
             Severity.CRITICAL if gain > self.decades else Severity.WARNING,
-            where=tuple(dict.fromkeys((steepest, *(scale.sites[i] for i in above)))),
-            since=since,
+            where=named(look, (steepest, *(scale.sites[i] for i in above))),
+            since=look.step,
             message=f"The mean square of the outputs grows by 10^{gain:.1f} from {scale.sites[0]} to "
             f"{scale.sites[-1]}, most of all at {steepest}.",
             cause="initialisation scale",
@@ -131,7 +132,7 @@ class SignalExplosion(Diagnostic):
             worst = sorted((s for s in gains if gains[s] > self.decades), key=lambda s: -gains[s])
             yield self.finding(
                 Severity.CRITICAL,
-                where=tuple(worst),
+                where=named(looks[-1], worst),
                 since=next(s.step for s in looks if _gains(looks[0], s).get(worst[0], 0) > self.decades),
                 message=f"The mean square of the outputs has grown by 10^{gain:.1f} since the start, and the "
                 "loss stands still.",

@@ -55,6 +55,10 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "target_sum": np.add,
     "target_sq": np.add,
     "prior": np.add,  # entropy of the batch's classes in nats, times its targets
+    "early_sq": np.add,  # squared norm of the gradient by the first eighth of a sequence
+    "late_sq": np.add,  # the same of the last eighth
+    "shift_sq": np.add,  # squared distances of running means from a batch's, in the batch's deviations
+    "stretch_sq": np.add,  # squared logarithms of running variances over a batch's
     # extremes
     "abs_max": np.maximum,  # over the finite entries
     "low": np.minimum,  # over the finite entries
@@ -71,6 +75,9 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "top_column": np.maximum,  # largest part of `spread` that one column of a matrix has, in [0, 1]
     "row_error": np.maximum,  # largest distance of a row's sum from 1
     "classes": np.maximum,  # number of classes that a loss function tells apart, else 0
+    "steps": np.maximum,  # longest sequence that a recurrent layer read
+    "samples": np.minimum,  # fewest values of a channel that a normalisation had statistics of
+    "momentum": np.maximum,  # weight of a batch in running statistics
     "axis": np.maximum,  # dimension of a softmax, -1 where there is none
     # answers to a question, 0 or 1
     "trainable": np.maximum,  # the parameter requires a gradient
@@ -81,6 +88,8 @@ MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "unzeroed": np.maximum,  # its gradient was not emptied between two steps of its optimizer
     "broadcast": np.maximum,  # prediction and target of a loss function had different shapes
     "adjusted": np.maximum,  # a loss function was given weights, smoothing or ignored targets
+    "training": np.maximum,  # the module was in training mode
+    "moved": np.maximum,  # running statistics are others than at the first look
     "mixing": np.maximum,  # largest change of a sample's output when others change, over its scale
     "weights_follow": np.minimum,  # correlation of log weight and log count of a loss's classes, else -1
     "swapped": np.maximum,  # a view brought the prediction to the shape of its transpose

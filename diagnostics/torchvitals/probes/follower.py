@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 MAX_SITES = 1024
 """Sites of one forward pass that are told; an unrolled loop can call a cell any number of times."""
 
+EVAL_STEPS = 2
+"""Steps that were trained in eval mode, after which such passes are measured."""
+IN_EVAL_MODE = "{} ran with gradients but in eval mode: such passes are not measured."
+
 _PASSIVE = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd, nn.modules.loss._Loss)
 _UNIT_LAST = (F.linear, torch.matmul, torch.Tensor.matmul, F.embedding)
 _UNIT_SECOND = (
@@ -46,8 +50,9 @@ class Follower(Switch):
     """Follows modules by forward hooks, and functions (activations, losses) by being a torch-function mode.
 
     For loss functions, which are mostly called by the loop, the mode stays on between a pass of the model and
-    `release`, where it can. Passes in eval mode or without gradients, and recomputation during the backward
-    pass, are left out.
+    `release`, where it can. Passes without gradients, and recomputation during the backward pass, are left
+    out; and so are those in eval mode, unless there are no others: where gradients came back through them in
+    `EVAL_STEPS` steps before any pass in training mode was seen, they are what is trained.
     """
 
     def __init__(self) -> None:
@@ -57,6 +62,7 @@ class Follower(Switch):
         self._sites: list[Any] = []
         self._losses: list[Any] = []
         self._roots: list[Any] = []
+        self._modules: list[Any] = []
         self._stack: list[_Frame] = []
         self._calls: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
@@ -64,6 +70,8 @@ class Follower(Switch):
         self._compiled: set[str] = set()
         self._unit_dim: int | None = None
         self._was_on = False
+        self._trained = self._came_back = False
+        self._eval_steps = 0
         self.order: dict[str, None] = {}
         self.ran: set[int] = set()
         self.notes: dict[str, None] = {}
@@ -83,6 +91,7 @@ class Follower(Switch):
             self._listeners.remove(listener)
             self._sort_listeners()
         if not self._listeners:
+            self._count_eval_step()
             self._unhook()
             self._clock = Clock()  # the subject's own would keep itself alive
         self.release()
@@ -95,6 +104,7 @@ class Follower(Switch):
             return [listener for listener in self._listeners if hasattr(listener, method)]
 
         self._sites, self._losses, self._roots = having("site"), having("loss_call"), having("root_call")
+        self._modules = having("module_call")
 
     def _hook(self, modules: list[tuple[str, nn.Module]]) -> None:
         # What computes a weight (weight norm, spectral norm) gives no activation.
@@ -148,11 +158,15 @@ class Follower(Switch):
         frame = self._stack.pop()
         if frame.live and frame.sites == 0 and out is not None and not isinstance(module, _PASSIVE):
             frame.sites = self._module_site(frame, (args, kwargs), out)
+        for listener in self._modules if frame.live and out is not None else ():
+            self.guarded(listener, listener.module_call, frame.path, module, args, kwargs)
         if self._stack:
             self._stack[-1].sites += frame.sites
             self._tune(self._stack[-1])
             return
         self._stay_or_leave(frame)
+        if not (frame.live or module.training or self._trained) and trains():
+            self._await_gradient(out)
         if frame.live and out is not None:
             for listener in self._roots:
                 self.guarded(listener, listener.root_call, frame.path, module, args, kwargs, out)
@@ -174,11 +188,31 @@ class Follower(Switch):
             if transformed():
                 self.notes.setdefault("Passes inside of torch.func transforms (grad, vmap) are not measured.")
             return False
-        if not module.training:
-            self.notes.setdefault(
-                f"{type(module).__name__} ran with gradients but in eval mode: such passes are not measured."
-            )
-        return module.training
+        self._trained |= module.training
+        if module.training or self._trains_in_eval_mode:
+            return True
+        self.notes.setdefault(IN_EVAL_MODE.format(type(module).__name__))
+        return False
+
+    @property
+    def _trains_in_eval_mode(self) -> bool:
+        return self._eval_steps >= EVAL_STEPS and not self._trained
+
+    def _await_gradient(self, out: Any) -> None:
+        found = next((x for x in tensors(out) if x.grad_fn is not None), None)
+        if found is not None:
+            found.register_hook(self._gradient_came_back)
+
+    def _gradient_came_back(self, gradient: Tensor) -> None:
+        self._came_back = True
+
+    def _count_eval_step(self) -> None:
+        """A step is over: were only passes in eval mode seen, and did gradients come back through them?"""
+        self._eval_steps += self._came_back and not self._trained
+        self._came_back = False
+        if self._trains_in_eval_mode:
+            kept = [note for note in self.notes if not note.endswith(IN_EVAL_MODE[2:])]
+            self.notes = dict.fromkeys([*kept, "The model is trained in eval mode, and was measured in it."])
 
     def _module_site(self, frame: _Frame, given: Any, out: Any) -> int:
         passed = {id(x) for x in tensors(given)}

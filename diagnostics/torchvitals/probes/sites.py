@@ -48,9 +48,18 @@ class RootSink(Listener, Protocol):
         """A training forward pass of `module` gave `out`."""
 
 
+class ModuleSink(Listener, Protocol):
+    """Whoever wants to know of the calls of modules and of what they were given."""
+
+    def module_call(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """`module` has run in a training forward pass."""
+
+
 class Tracer:
-    """Tells `sink` of what it can listen to (`Sink`, `LossSink`, `RootSink`) in the training forward passes
-    between `attach` and `detach`.
+    """Tells `sink` of what it can listen to (`Sink`, `LossSink`, `RootSink`, `ModuleSink`) in the training
+    forward passes between `attach` and `detach`.
 
     All tracers of one subject, told by its clock, share one `Follower`: of several sets of hooks and modes
     each would see the others.

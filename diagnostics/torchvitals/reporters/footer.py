@@ -24,6 +24,8 @@ ROWS = {
     "loss": ("call of a loss function", "calls of loss functions"),
     "wiring": ("parameter traced from the loss", "parameters traced from the loss"),
     "witness": ("optimizer's gradients followed", "optimizers' gradients followed"),
+    "memory": ("recurrent layer", "recurrent layers"),
+    "normalisation": ("batch norm", "batch norms"),
     "mixing": ("model tried for mixing of samples", "models tried for mixing of samples"),
 }
 """Kind of table to what one row and what several rows of it are, on their own."""

@@ -103,3 +103,17 @@ def frozen_norm_statistics(seed: int) -> Training:
 
     adam = torch.optim.Adam(model.parameters(), lr=3e-3)
     return classify(model, images(), seed, optimizer=adam, size=16, iterate=_norms_fixed)
+
+
+def _in_eval_mode(training: Training, step: int, eyes: Eyes) -> Tensor:
+    """The plain loop with the whole model in eval mode."""
+    training.model.eval()
+    return plain(training, step, eyes)
+
+
+@register.control("fine-tuning-in-eval-mode", source="own")
+def fine_tuning_in_eval_mode(seed: int) -> Training:
+    """Fine-tuning with the whole model in eval mode: norms keep the statistics of their pretraining."""
+    model = _pretrained(seed, norm=True)
+    adam = torch.optim.Adam(model.parameters(), lr=3e-3)
+    return classify(model, images(), seed, optimizer=adam, size=16, iterate=_in_eval_mode)

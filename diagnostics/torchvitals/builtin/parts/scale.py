@@ -22,8 +22,9 @@ class Scale:
     """variances over the samples of a batch, shape (sites,); 0 where all samples gave the same"""
 
     @classmethod
-    def of(cls, look: Snapshot) -> "Scale":
-        """Of the sites behind the last normalisation, which makes any scale before it forgotten.
+    def of(cls, look: Snapshot, *, whole: bool = False) -> "Scale":
+        """Of the sites behind the last normalisation, which makes any scale before it forgotten; or of the
+        whole net, where scale does not matter.
 
         Sites that gave nothing but zeros are left out, and those whose weights are 0: layers that died,
         branches that start as nothing but their bias. A site that is called several times counts by its first
@@ -31,7 +32,7 @@ class Scale:
         """
         activation, shut = look["activation"], _shut(look)
         norms = [i for i, op in enumerate(activation["op"]) if "Norm" in str(op)]
-        rows = np.arange(norms[-1] if norms else 0, len(activation))
+        rows = np.arange(norms[-1] if norms and not whole else 0, len(activation))
         names = np.array(activation.names, dtype=object)[rows]
         square = activation.rms[rows] ** 2
         variance = activation["spread"][rows] / np.maximum(activation["freedom"][rows], 1)

@@ -1,0 +1,90 @@
+"""The probe of batch norms: how far what they will evaluate with is from what they train with."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from torchvitals.probes.base import Probe
+from torchvitals.probes.measurement import Measurement, Row, stacked
+from torchvitals.probes.reduce import NARROW, dense, tensors
+from torchvitals.probes.sites import Tracer
+
+STATISTICS = ("count", "shift_sq", "stretch_sq", "moved")
+
+
+class NormalisationProbe(Probe):
+    """Batch norms that keep running statistics, in the due steps' training passes: those beside the
+    statistics of the batch, and whether they have moved since the first look.
+
+    `count` is the number of channels that both are known of. What is synchronised over processes is left
+    out, since its batch is larger than the one seen here.
+    """
+
+    name = "normalisation"
+    provides = frozenset({"normalisation"})
+
+    def start(self, subject, wanted) -> None:
+        super().start(subject, wanted)
+        self._tracer = Tracer(self, subject.clock)
+        self._rows: list[Row] = []
+        self._first: dict[str, Tensor] = {}
+        self._error: Exception | None = None
+
+    def arm(self) -> None:
+        self._tracer.attach(self.subject.modules())
+
+    def disarm(self) -> None:
+        self._tracer.detach()
+
+    def module_call(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        if not isinstance(module, _BatchNorm) or isinstance(module, nn.SyncBatchNorm):
+            return
+        x = next(tensors((args, kwargs)), None)
+        mean, variance = module.running_mean, module.running_var
+        if x is None or x.ndim < 2 or mean is None or variance is None or x.numel() <= x.shape[1]:
+            return
+        momentum = 1.0 if module.momentum is None else float(module.momentum)
+        known = {
+            "op": type(module).__name__,
+            "samples": x.numel() / x.shape[1],
+            "training": float(module.training),
+            "momentum": momentum,
+        }
+        now = torch.stack([mean.detach(), variance.detach()])
+        values = torch.cat([_distance(x, now, module.eps), self._moved(path, now)])
+        self._rows.append(Row(name=path or "model", known=known, values=values))
+
+    def _moved(self, path: str, now: Tensor) -> Tensor:
+        """Whether the statistics are others than at the first look: 0 or 1, shape (1,), float64."""
+        first = self._first.setdefault(path, now)
+        if first.shape != now.shape or first.device != now.device:
+            first = self._first[path] = now
+        return (first != now).any().double().reshape(1)
+
+    def failed(self, error: Exception) -> None:
+        self._error = self._error or error
+
+    def collect(self) -> Iterable[Measurement]:
+        if self._error is not None:
+            raise self._error
+        rows, self._rows = self._rows, []
+        return stacked("normalisation", rows, STATISTICS)
+
+
+def _distance(x: Tensor, running: Tensor, eps: float) -> Tensor:
+    """Channels; squared distances of the means, in deviations of the batch; squared logarithms of the
+    variances' quotients; the latter two summed over the channels. Shape (3,), float64, 0 where not finite.
+    """
+    x = dense(x)
+    wide = x.float() if x.dtype in NARROW else x
+    variance, mean = torch.var_mean(wide, [dim for dim in range(x.ndim) if dim != 1], correction=1)
+    variance, mean, running = variance.double() + eps, mean.double(), running.double()
+    shift = (running[0] - mean).square() / variance
+    stretch = ((running[1] + eps) / variance).log().square()
+    values = torch.stack([torch.ones_like(shift), shift, stretch])
+    return torch.where(torch.isfinite(shift + stretch), values, 0.0).sum(1)
