@@ -67,9 +67,10 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
 data and wiring before the start of the training, and that before its dynamics.
 """
 
-LATENT = frozenset({"TV302", "TV308", "TV404", "TV502"})
-"""Codes whose notes can be the reason for something worse. Many healthy runs live with unscaled data or
-large updates; but where one falls ill of what they are known to do, they are the root, and as grave as it.
+LATENT = frozenset({"TV302", "TV305", "TV308", "TV404", "TV502"})
+"""Codes whose notes can be the reason for something worse. Many healthy runs live with unscaled data, large
+updates, or an optimizer for the head alone; but where one falls ill of what they are known to do, they are
+the root, and as grave as it.
 """
 
 HARMLESS = frozenset({"classes that never occur", "log_softmax before cross_entropy"})

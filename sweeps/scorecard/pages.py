@@ -21,42 +21,40 @@ FIGURES = (
 
 def tables(card: dict[str, Any]) -> Iterator[Table]:
     """What the command prints."""
-    for split in _splits(card):
+    for split in SPLITS:
         yield _table(f"Judges on the {split} split", *_judges(card, split))
-    yield _table("Targets", *_targets(card))
-    if card["misses"]:
-        yield _table("Where torchvitals was wrong, test split", *_misses(card))
+    yield _table("Targets, test split", *_targets(card))
+    for split in SPLITS:
+        if card["misses"][split]:
+            yield _table(f"Where torchvitals was wrong, {split} split", *_misses(card, split))
 
 
 def page(card: dict[str, Any]) -> str:
     """docs/scorecard.md, whole."""
-    test = _ours(card, "test")
+    ours = {split: _ours(card, split) for split in SPLITS}
     return TEMPLATE.read_text().format(
         quick=" (quick subset)" if card["quick"] else "",
         minutes=f"{card['seconds'] / 60:.0f}",
         torch=card["torch"],
-        judged="\n\n".join(_judged(card, split) for split in _splits(card)),
-        betrayed=_number(test["median_betrayal_steps"]),
+        betrayed=_number(ours["test"]["median_betrayal_steps"]),
         targets=_markdown(*_targets(card)),
-        misses=_markdown(*_misses(card)) if card["misses"] else "Nowhere.",
         diagnostics=_markdown(*_diagnostics(card)),
         ablation=_markdown(*_ablation(card)),
+        **{
+            f"{split}_size": f"{o['n_faults']} faults, {o['n_controls']} controls"
+            for split, o in ours.items()
+        },
+        **{f"{split}_judges": _markdown(*_judges(card, split)) for split in SPLITS},
+        **{f"{split}_misses": _markdown(*_misses(card, split)) for split in SPLITS},
     )
 
 
-def _splits(card: dict[str, Any]) -> list[str]:
-    known = {score["split"] for score in card["scores"]}
-    return [split for split in SPLITS if split in known]
+def _size(score: dict[str, Any]) -> str:
+    return f"{score['n_faults']} faults, {score['n_controls']} controls"
 
 
 def _ours(card: dict[str, Any], split: str) -> dict[str, Any]:
     return next(score for score in card["scores"] if score["split"] == split)
-
-
-def _judged(card: dict[str, Any], split: str) -> str:
-    ours = _ours(card, split)
-    title = f"## {split.capitalize()} split: {ours['n_faults']} faults, {ours['n_controls']} controls"
-    return f"{title}\n\n{_markdown(*_judges(card, split))}"
 
 
 Grid = tuple[list[str], list[list[str]]]
@@ -79,24 +77,20 @@ def _cell(score: dict[str, Any], key: str) -> str:
 
 def _targets(card: dict[str, Any]) -> Grid:
     rows = [
-        [t["split"], t["what"], t["wanted"], _number(t["got"]), "met" if t["met"] else "missed"]
-        for t in card["targets"]
+        [t["what"], t["wanted"], _number(t["got"]), "met" if t["met"] else "missed"] for t in card["targets"]
     ]
-    return ["split", "target", "wanted", "got", ""], rows
+    return ["target", "wanted", "got", ""], rows
 
 
-def _misses(card: dict[str, Any]) -> Grid:
-    rows = [
-        [
-            f"{m['name']} {m['level']} #{m['seed']}".replace("  ", " "),
-            m["what"],
-            " ".join(m["truth"]),
-            "; ".join(m["said"]),
-            ", ".join(m["where"][:1]),
-        ]
-        for m in card["misses"]
-    ]
-    return ["run", "what", "truth", "alerts", "where"], rows
+def _misses(card: dict[str, Any], split: str) -> Grid:
+    """Those of `test` by what was true and what was said; those of `tune` by name and place too."""
+    rows = []
+    for m in card["misses"][split]:
+        told = [m["what"], " ".join(m["truth"]), "; ".join(m["said"])]
+        run = f"{m['name']} {m['level']} #{m['seed']}".replace("  ", " ")
+        rows.append(told if split == "test" else [run, *told, ", ".join(m["where"][:1])])
+    head = ["what", "truth", "alerts"]
+    return head if split == "test" else ["run", *head, "where"], rows
 
 
 def _diagnostics(card: dict[str, Any]) -> Grid:

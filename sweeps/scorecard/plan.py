@@ -32,5 +32,5 @@ def cases(*, quick: bool = False, seeds: int = 1, every_level: bool = False) -> 
 
 
 def _drawn(situation: Situation) -> Level:
-    """By another byte of the name's hash than that of the split."""
+    """By a hash of the name, so that nobody chooses."""
     return situation.levels[hashlib.sha256(situation.name.encode()).digest()[1] % len(situation.levels)]

@@ -9,7 +9,7 @@ import torchvitals
 from sweeps.scorecard.figures import Row, before_betrayal, middle, scores
 from sweeps.scorecard.ours import NAME
 
-SPLITS = ("blind", "test", "tune")
+SPLITS = ("test", "tune")
 """In the order in which their figures are to be trusted."""
 
 EARLY = frozenset({"TV204", "TV206", "TV301", "TV305", "TV306", "TV308"})
@@ -24,7 +24,7 @@ TARGETS = (
     ("wiring_and_init_latency", "<=", 1.0, "median steps until wiring and initialisation faults are told"),
     ("before_betrayal", ">=", 0.5, "other faults told before the loss betrays them"),
 )
-"""What the project set itself: name, direction, value, and what it is."""
+"""What the project set itself, on the test split: name, direction, value, and what it is."""
 
 CHANGES = ("recall", "false_alarm_rate", "cause_top1", "module_top1", "alert_precision")
 """What is told of an ablation."""
@@ -34,7 +34,7 @@ def summarised(rows: Sequence[Row], *, quick: bool, seconds: float) -> dict[str,
     """The whole scorecard as plain JSON. `rows` hold every judge on every case."""
     judges = list(dict.fromkeys(row["judge"] for row in rows if " without " not in row["judge"]))
     parts = {split: _of(rows, NAME, split) for split in SPLITS}
-    measured = {split: _measured(part) for split, part in parts.items() if part}
+    measured = _measured(parts["test"])
     return {
         "torchvitals": torchvitals.__version__,
         "torch": torch.__version__,
@@ -42,16 +42,11 @@ def summarised(rows: Sequence[Row], *, quick: bool, seconds: float) -> dict[str,
         "seconds": round(seconds, 1),
         "scores": [
             {"judge": judge, "split": split, **scores(_of(rows, judge, split))}
-            for split in measured
+            for split in SPLITS
             for judge in judges
         ],
-        "targets": [
-            _target(split, measured[split], *target)
-            for split in measured
-            if split != "tune"
-            for target in TARGETS
-        ],
-        "misses": list(_misses(parts["test"])),
+        "targets": [_target(measured, *target) for target in TARGETS],
+        "misses": {split: list(_misses(part)) for split, part in parts.items()},
         "diagnostics": _by_diagnostic([row for row in rows if row["judge"] == NAME]),
         "ablation": list(_ablation(rows, parts["test"])),
     }
@@ -72,10 +67,9 @@ def _measured(test: Sequence[Row]) -> dict[str, float | None]:
     }
 
 
-def _target(split: str, measured: Row, name: str, sign: str, wanted: float, what: str) -> Row:
+def _target(measured: Row, name: str, sign: str, wanted: float, what: str) -> Row:
     got = measured[name]
     return {
-        "split": split,
         "name": name,
         "what": what,
         "wanted": f"{sign} {wanted:g}",
@@ -88,15 +82,16 @@ def _met(value: float | None, sign: str, wanted: float) -> bool:
     return value is not None and (value >= wanted if sign == ">=" else value <= wanted)
 
 
-def _misses(test: Sequence[Row]) -> Iterator[Row]:
-    """Every run of the test split that was not judged as it should be. Those of `blind` stay untold: whoever
-    has read of them is not blind any more.
+def _misses(part: Sequence[Row]) -> Iterator[Row]:
+    """Every run that was not judged as it should be. One of the test split stays without its name: it would
+    not be blind any more.
     """
-    for row in test:
+    for row in part:
         what = _missed(row)
         if what:
             kept = ("name", "level", "seed", "truth", "said", "root", "where")
-            yield {"what": what, **{key: row[key] for key in kept}}
+            told = {key: row[key] for key in kept}
+            yield {"what": what, **(told if row["split"] == "tune" else {**told, "name": "", "where": []})}
 
 
 def _missed(row: Row) -> str:

@@ -1,6 +1,5 @@
 """What a situation is: a training set-up, and what is true of it."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +16,7 @@ class Level(StrEnum):
     SUBTLE = "subtle"
 
 
-Split = Literal["blind", "test", "tune"]
+Split = Literal["test", "tune"]
 
 Build = Callable[[Level | None, int], Training]
 """Makes the training for a level and a seed; without a level its clean twin: the same without the fault."""
@@ -61,12 +60,8 @@ class Situation:
 
     @property
     def split(self) -> Split:
-        """The part it belongs to: `blind`, or else one of two halves, drawn by its name so that nobody
-        chooses. Thresholds may be set on `tune` alone.
-        """
-        if self.blind:
-            return "blind"
-        return "test" if hashlib.sha256(self.name.encode()).digest()[0] % 2 else "tune"
+        """`test` are the blind ones. Rules may be made and thresholds set on `tune` alone."""
+        return "test" if self.blind else "tune"
 
     @property
     def healthy(self) -> bool:

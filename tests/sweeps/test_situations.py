@@ -10,12 +10,12 @@ from sweeps.situations.training import Training
 from torchvitals import registry
 
 
-def test_there_are_enough_faults_and_controls_in_both_halves():
+def test_there_are_enough_faults_and_controls_in_both_splits():
     found = situations().values()
-    for split in ("tune", "test"):
-        half = [s for s in found if s.split == split]
-        assert sum(not s.healthy for s in half) >= 40
-        assert sum(s.healthy for s in half) >= 25
+    for split, faults, controls in (("tune", 200, 200), ("test", 50, 50)):
+        part = [s for s in found if s.split == split]
+        assert sum(not s.healthy for s in part) >= faults
+        assert sum(s.healthy for s in part) >= controls
 
 
 def test_every_truth_names_codes_of_the_catalogue():

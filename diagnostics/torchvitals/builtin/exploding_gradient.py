@@ -115,8 +115,9 @@ class ExplodingGradient(Diagnostic):
         if steady and rate > 0 and not falls:
             latest = [look["gradient"] for look in window.looks("gradient") if len(look["gradient"])]
             limit = float(latest[-1]["limit"].max()) if latest else 3.4e38
+            # What grows from step to step grows by updates: it begins with the step after the first.
             yield self._growing(
-                stretch[0].step, float(y[-1] - y[0]), rate, (math.log10(limit) - y[-1]) / rate
+                stretch[1].step, float(y[-1] - y[0]), rate, (math.log10(limit) - y[-1]) / rate
             )
 
     def _growing(self, since: int, gained: float, rate: float, left: float) -> Finding:

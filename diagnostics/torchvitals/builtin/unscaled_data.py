@@ -10,6 +10,7 @@ import numpy as np
 from torchvitals.builtin.parts.calls import DISTANCES, calls
 from torchvitals.builtin.parts.harm import broken, crawls, harm_since, has_learned
 from torchvitals.builtin.parts.oddity import Oddity
+from torchvitals.builtin.parts.trivial import far_off
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -29,7 +30,8 @@ class UnscaledData(Diagnostic):
 
     When it is wrong: many nets live with such data, and one that begins with a normalisation does not see the
     scale of its input, so it is silent then. Elsewhere it is a note, which becomes a warning with the harm:
-    a loss that blew up, rose, overflowed or stands still, a first bounded activation that is flat almost
+    a loss that blew up, rose, overflowed, stands still or, as it falls now, takes as many steps again to come
+    to that of a constant prediction, a first bounded activation that is flat almost
     everywhere, targets that after `CRAWL` looks are as far away as ever. Images in [-2.1, 2.7], one-hot
     inputs and raw logits have an RMS below 5; token ids are no floating numbers.
 
@@ -117,6 +119,8 @@ class UnscaledData(Diagnostic):
             return "the loss crawls"
         if oddity.kind == "input" and _flat(window) > self.flat:
             return "the first bounded activation is flat almost everywhere"
+        if oddity.kind != "target" and far_off(window):
+            return "the loss is still far above that of a constant prediction"
         return harm_since(window, oddity.since, oddity.since)
 
 

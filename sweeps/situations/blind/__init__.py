@@ -1,5 +1,5 @@
-"""Faults and controls that keep the other two halves honest: written by somebody who had not seen the rules.
+"""The test split: faults and controls written by somebody who had not seen the rules, to keep them honest.
 
 Whoever changes a rule after a look at one of them, or at what is said of it, moves it to `faults` or
-`controls`, where it becomes a situation like any other.
+`controls`, where it becomes one of the split `tune`, and has a new one written blind.
 """
