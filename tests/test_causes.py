@@ -171,3 +171,10 @@ def test_a_note_that_is_as_grave_as_its_symptom_lasts_as_long_as_that():
     assert (root.code, root.severity, root.resolved) == ("TV302", Severity.CRITICAL, None)
     (root, _) = attribute([note, replace(seen("TV101", 3), resolved=30)])
     assert root.resolved == 20
+
+
+def test_an_optimizer_for_the_head_alone_is_the_root_only_where_nothing_is_learned():
+    note, stuck = seen("TV305", 0, Severity.INFO), seen("TV403", 0, Severity.WARNING)
+    root = attribute([note, stuck])[0]
+    assert (root.code, root.severity) == ("TV305", Severity.WARNING)
+    assert [i.severity for i in attribute([note])] == [Severity.INFO]

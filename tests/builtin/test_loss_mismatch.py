@@ -308,6 +308,7 @@ def crawling(optimizer, **row):
     return of(type(s)(s.step, s.scalars, {"optimizer": optimizer}, s.tables) for s in looks)
 
 
+SQUARED = {"op": "mse_loss", "after": "softmax", **P, **ONE_HOT}
 BINARY = {"op": "binary_cross_entropy", "after": "softmax", **PROBABILITIES, **YES_NO, "classes": 10.0}
 
 
@@ -317,10 +318,14 @@ BINARY = {"op": "binary_cross_entropy", "after": "softmax", **PROBABILITIES, **Y
         pytest.param("SGD", BINARY, Severity.WARNING, id="SGD"),
         pytest.param("Adam", BINARY, Severity.INFO, id="Adam, which makes up for it"),
         pytest.param("SGD", {**BINARY, "reduction": "sum"}, Severity.INFO, id="a sum over the classes"),
+        pytest.param("SGD", SQUARED, Severity.WARNING, id="a squared error"),
+        pytest.param("Adam", SQUARED, Severity.INFO, id="a squared error under Adam"),
         pytest.param("SGD", {"after": "tanh"}, Severity.INFO, id="what makes no gradient small"),
     ],
 )
-def test_a_softmax_under_a_binary_loss_is_a_warning_where_it_makes_sgd_crawl(optimizer, row, severity):
+def test_a_loss_that_weakens_the_gradient_of_a_softmax_is_a_warning_where_it_makes_sgd_crawl(
+    optimizer, row, severity
+):
     assert only(TV405, crawling(optimizer, **row)).severity is severity
 
 

@@ -62,6 +62,7 @@ def test_raw_pixels_are_a_note_while_the_loss_falls():
         ([112, 1e5, 1e6, 1e8, 1e9], "the loss has blown up"),
         ([112, 300, math.nan], "the numbers have overflowed"),
         ([112, *[2.31, 2.29] * 20], "the loss stands still"),
+        ([1e6 - i for i in range(40)], "the loss is still far above that of a constant prediction"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
@@ -69,6 +70,25 @@ def test_raw_pixels_with_harm_are_a_warning_from_the_first_step(losses, harm):
     finding = only(TV502, of(run(losses, rms=124.0)))
     assert (finding.severity, finding.since, finding.evidence["harm"]) == (Severity.WARNING, 0, harm)
     assert finding.cause == "inputs are not scaled"
+
+
+def small(losses, largest: float) -> list[Snapshot]:
+    """Looks at inputs of which no entry is larger."""
+    features = table("features", ("input",), sum_sq=64 * (largest / 3) ** 2, top_column=0.05, abs_max=largest)
+    looks = run(losses)
+    return [Snapshot(s.step, s.scalars, s.labels, {**s.tables, "features": features}) for s in looks]
+
+
+def test_inputs_of_next_to_nothing_are_a_note_and_with_harm_a_warning():
+    finding = only(TV502, of(small(FALLS, 1e-4)))
+    assert finding.severity is Severity.INFO
+    assert finding.message == "No entry of input exceeds 0.0001 where nets expect about 1."
+    assert only(TV502, of(small([2.4, *[2.31, 2.29] * 20], 1e-4))).severity is Severity.WARNING
+
+
+def test_inputs_of_zeros_and_sparse_ones_have_no_odd_scale():
+    assert silent(TV502, of(small(FALLS, 0.0)))
+    assert silent(TV502, of(small(FALLS, 1.0)))
 
 
 def test_a_first_activation_that_is_flat_is_harm_enough():

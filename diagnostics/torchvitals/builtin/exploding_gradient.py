@@ -115,17 +115,17 @@ class ExplodingGradient(Diagnostic):
         if steady and rate > 0 and not falls:
             latest = [look["gradient"] for look in window.looks("gradient") if len(look["gradient"])]
             limit = float(latest[-1]["limit"].max()) if latest else 3.4e38
-            # What grows from step to step grows by updates: it begins with the step after the first.
             yield self._growing(
-                stretch[1].step, float(y[-1] - y[0]), rate, (math.log10(limit) - y[-1]) / rate
+                stretch[0].step, float(y[-1] - y[0]), rate, (math.log10(limit) - y[-1]) / rate
             )
 
-    def _growing(self, since: int, gained: float, rate: float, left: float) -> Finding:
+    def _growing(self, begin: int, gained: float, rate: float, left: float) -> Finding:
         return self.finding(
             Severity.CRITICAL,
             where=("model",),
-            since=since,
-            message=f"The total gradient norm has grown by 10^{gained:.1f} since step {since} and overflows "
+            since=begin
+            + 1,  # what grows from step to step grows by updates, none of which came before the first
+            message=f"The total gradient norm has grown by 10^{gained:.1f} since step {begin} and overflows "
             f"in about {max(left, 0):.0f} steps.",
             cause="learning rate too large",
             evidence={"decades_gained": gained, "decades_per_step": rate, "steps_to_overflow": left},

@@ -21,8 +21,8 @@ from torchvitals.core.window import Window
 class UnscaledData(Diagnostic):
     """Inputs or targets of a scale that is far from 1.
 
-    What it measures: RMS of each floating input of the model, the share of its spread that one column holds,
-    and the RMS of regression targets over that of the output (which counts as at least 1).
+    What it measures: RMS and largest entry of each floating input of the model, the share of its spread that
+    one column holds, and the RMS of regression targets over that of the output (which counts as at least 1).
 
     Why it matters: activations, logits and gradients scale with the input, so that a learning rate that suits
     others is too large by its square; bounded activations saturate; one large feature hides the others. A net
@@ -31,9 +31,9 @@ class UnscaledData(Diagnostic):
     When it is wrong: many nets live with such data, and one that begins with a normalisation does not see the
     scale of its input, so it is silent then. Elsewhere it is a note, which becomes a warning with the harm:
     a loss that blew up, rose, overflowed, stands still or, as it falls now, takes as many steps again to come
-    to that of a constant prediction, a first bounded activation that is flat almost
-    everywhere, targets that after `CRAWL` looks are as far away as ever. Images in [-2.1, 2.7], one-hot
-    inputs and raw logits have an RMS below 5; token ids are no floating numbers.
+    to that of a constant prediction, a first bounded activation that is flat almost everywhere, targets that
+    after `CRAWL` looks are as far away as ever. Images in [-2.1, 2.7], one-hot inputs and raw logits have an
+    RMS below 5, and an entry above 0.05; token ids are no floating numbers.
 
     What to try: standardise inputs and targets with the statistics of the training set.
 
@@ -44,10 +44,18 @@ class UnscaledData(Diagnostic):
     code: ClassVar[str] = "TV502"
     name: ClassVar[str] = "unscaled-data"
     needs: ClassVar[frozenset[str]] = frozenset({"activation", "features", "loss", "parameter", "saturation"})
-    ranges: ClassVar = {"rms": (1, 1e9), "column": (0.5, 1), "times": (1, 1e9), "flat": (0.1, 1)}
+    ranges: ClassVar = {
+        "rms": (1, 1e9),
+        "tiny": (0, 1),
+        "column": (0.5, 1),
+        "times": (1, 1e9),
+        "flat": (0.1, 1),
+    }
 
     rms: float = 5.0
     """root mean square of an input from which its scale is odd; from 1"""
+    tiny: float = 0.05
+    """largest entry of an input below which its scale is odd; in [0, 1]"""
     column: float = 0.99
     """share of an input's spread in one column from which that column hides the others; in [0.5, 1]"""
     times: float = 30.0
@@ -84,6 +92,8 @@ class UnscaledData(Diagnostic):
             size = float(np.sqrt(table["sum_sq"][i] / table["count"][i])) if table["count"][i] else 0.0
             if size > self.rms:
                 yield Oddity("input", name, size, looks[0].step)
+            if 0 < table["abs_max"][i] < self.tiny:
+                yield Oddity("small", name, float(table["abs_max"][i]), looks[0].step)
             if table["top_column"][i] > self.column:
                 yield Oddity("column", name, float(table["top_column"][i]), looks[0].step)
 

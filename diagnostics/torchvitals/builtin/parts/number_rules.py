@@ -21,7 +21,9 @@ MARGIN = 0.25
 
 
 def labels_as_numbers(call: Call) -> Mismatch | None:
-    """A distance to one-hot labels has almost no gradient where the net is sure and wrong."""
+    """A distance to one-hot labels has almost no gradient where the net is sure and wrong, and one that is
+    averaged over C classes of a softmax about 2/C^2 of cross-entropy's where it knows nothing.
+    """
     if call.op not in DISTANCES or call.after not in ("softmax", "sigmoid") or not call.binary_target:
         return None
     return Mismatch(
@@ -30,6 +32,7 @@ def labels_as_numbers(call: Call) -> Mismatch | None:
         "where the net is sure and wrong its gradient vanishes.",
         remedy=Remedy("Use cross_entropy (or binary_cross_entropy_with_logits) on the logits."),
         certain=False,
+        weakens=call.after == "softmax" and call.reduction == "mean",
     )
 
 

@@ -14,7 +14,7 @@ class Oddity:
     """One thing about the scale of the data."""
 
     kind: str
-    """"input", "column" or "target" """
+    """"input", "small", "column" or "target" """
     where: str
     size: float
     since: int
@@ -23,6 +23,7 @@ class Oddity:
     def message(self) -> str:
         return {
             "input": f"{self.where} has an RMS of {self.size:.3g} where nets expect about 1",
+            "small": f"no entry of {self.where} exceeds {self.size:.3g} where nets expect about 1",
             "column": f"one column holds {100 * self.size:.3g} % of the spread of {self.where}",
             "target": f"the targets of {self.where} have {self.size:.3g} times the RMS of the output",
         }[self.kind]
@@ -38,4 +39,9 @@ class Oddity:
     @property
     def measure(self) -> str:
         """What `size` is, as the evidence calls it."""
-        return {"input": "rms_of_input", "column": "share_of_column", "target": "times_the_output"}[self.kind]
+        return {
+            "input": "rms_of_input",
+            "small": "largest_entry",
+            "column": "share_of_column",
+            "target": "times_the_output",
+        }[self.kind]
