@@ -80,7 +80,7 @@ def plasticity_lost(level: Level | None, seed: int) -> Training:
         return x, relabel[step // each][y]
 
     last = Data(data.x, relabel[-1][data.y], data.x_test, relabel[-1][data.y_test])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
     training = classify(model, last, seed, optimizer=optimizer, steps=tasks * each)
     training.batch = batch
     return training
