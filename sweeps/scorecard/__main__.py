@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sweeps.scorecard", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="every sixth situation, once: under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="one situation in nine: under 3 minutes")
     parser.add_argument(
         "--seeds", type=int, default=1, help="of each case; from 2 on clean twins are tried too"
     )

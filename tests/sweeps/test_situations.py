@@ -46,11 +46,11 @@ def test_two_situations_of_one_name_and_one_without_words_are_refused():
         register.control("a", source="own")(told)
 
 
-def test_the_scorecard_takes_each_situation_once_and_the_quick_one_a_sixth():
+def test_the_scorecard_takes_each_situation_once_and_the_quick_one_a_ninth():
     names = [case.name for case in cases()]
     assert sorted(names) == sorted(situations())
     quick = list(cases(quick=True))
-    assert len(quick) == -(-len(names) // 6)
+    assert len(quick) == -(-len(names) // 9)
     assert {case.sort for case in quick} == {"fault", "control"}
     every = {(case.name, case.level) for case in cases(every_level=True)}
     assert {(case.name, case.level) for case in cases()} <= every

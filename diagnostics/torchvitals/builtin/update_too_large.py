@@ -10,7 +10,7 @@ from torchvitals.builtin.parts.decay import decay_rules
 from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
 from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.builtin.parts.renewal import made_anew
-from torchvitals.builtin.parts.spells import CALM, Spell, size, spells
+from torchvitals.builtin.parts.spells import CALM, Spell, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -81,7 +81,7 @@ class UpdateTooLarge(Diagnostic):
                 return
 
     def _moved(self, spell: Spell) -> float:
-        return sum(s for s in map(size, spell) if s > self.limit)
+        return sum(r.size for r in spell if r.size > self.limit)
 
     def _large(self, spell: Spell) -> bool:
         return self._moved(spell) >= self.moved
@@ -111,7 +111,7 @@ class UpdateTooLarge(Diagnostic):
         )
 
     def _finding(self, spell: Spell, window: Window, harm: str | None) -> Finding:
-        worst = max(spell, key=size)
+        worst = max(spell, key=lambda r: r.size)
         order = sorted(worst.matrices, key=lambda name: -worst.matrices[name])
         look = next(s for s in window.snapshots if s.step == spell[0].step)
         said = f", and {harm}" if harm else "; the loss does not suffer from it"
@@ -120,7 +120,7 @@ class UpdateTooLarge(Diagnostic):
             Severity.INFO if harm is None else Severity.CRITICAL,
             where=tuple(order),
             since=spell[0].step,
-            message=f"Updates reach {_share(size(worst))} the weights at step {worst.step}{said}.",
+            message=f"Updates reach {_share(worst.size)} the weights at step {worst.step}{said}.",
             cause="learning rate too large" + (" for this momentum" if heavy else ""),
             evidence={
                 "median_ratio": float(np.median(list(worst.matrices.values()))),

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torchvitals.core.tables import Table
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -83,17 +84,17 @@ class Snapshot:
         )
 
 
-def remembered(reading: "Callable[[Snapshot], T]") -> "Callable[[Snapshot], T]":
+def remembered(reading: "Callable[Concatenate[Snapshot, P], T]") -> "Callable[Concatenate[Snapshot, P], T]":
     """Let a function of one snapshot be computed once for each: it stays in the window for many looks, and
-    several diagnostics read the same of it.
+    several diagnostics read the same of it. Further arguments are hashable, and what it gives is not changed.
     """
 
     @wraps(reading)
-    def remembering(snapshot: Snapshot) -> T:
-        known = snapshot._readings
-        if reading not in known:
-            known[reading] = reading(snapshot)
-        return known[reading]
+    def remembering(snapshot: Snapshot, *args: P.args, **kwargs: P.kwargs) -> T:
+        known, key = snapshot._readings, (reading, args, *kwargs.items())
+        if key not in known:
+            known[key] = reading(snapshot, *args, **kwargs)
+        return known[key]
 
     return remembering
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from torchvitals.builtin.parts.wiring import column
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 DENSE = 1.5
@@ -126,6 +126,7 @@ def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | Non
     return Classes(name, tuple(steps), np.array(bits), float(np.median(counts)))
 
 
+@remembered
 def samples_of(look: Snapshot) -> float:
     """Samples of one micro-batch: entries over those of a sample, which the degrees of freedom leave out."""
     for kind in ("features", "activation"):

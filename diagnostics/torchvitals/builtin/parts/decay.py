@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 Names = tuple[str, ...]
 
 
+@remembered
 def matrices(look: Snapshot) -> tuple[str, ...]:
     """Trainable weight matrices by name."""
     parameter = look["parameter"]
@@ -16,6 +17,7 @@ def matrices(look: Snapshot) -> tuple[str, ...]:
     return tuple(parameter.names[i] for i in rows)
 
 
+@remembered
 def gains(look: Snapshot) -> tuple[str, ...]:
     """Trainable gains of normalisations by name."""
     parameter = look["parameter"]
@@ -23,6 +25,7 @@ def gains(look: Snapshot) -> tuple[str, ...]:
     return tuple(n for n, op, learns in known if learns and "Norm" in str(op) and n.endswith("weight"))
 
 
+@remembered
 def norm_of(look: Snapshot, kind: str = "parameter", names: Callable[[Snapshot], Names] = matrices) -> float:
     """Euclidean norm of all weight matrices (or gains) together, or of their gradients or updates."""
     chosen, table = set(names(look)), look[kind]

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
+LONE = 10.0
+"""How much further than all matrices a single one has to be moved to count as much."""
 LAST_OF_DECAY = 0.2
 """Part of the largest learning rate so far below which a schedule has come to its end."""
 
@@ -43,10 +46,16 @@ class Ratios:
         values = update.rms[rows] / np.maximum(parameter.rms[held], natural)
         return Ratios(look.step, tuple(update.names[j] for j in rows), values, fan_in > 0)
 
-    @property
+    @cached_property
     def matrices(self) -> dict[str, float]:
         """Ratio of each weight matrix by name."""
         return {n: float(v) for n, v, m in zip(self.names, self.values, self.matrix, strict=True) if m}
+
+    @cached_property
+    def size(self) -> float:
+        """How far the update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
+        values = list(self.matrices.values())
+        return max(float(np.median(values)), max(values) / LONE)
 
     @property
     def largest(self) -> float:

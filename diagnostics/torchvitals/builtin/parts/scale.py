@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torchvitals.builtin.parts.profile import RECURRENT
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
 
@@ -21,8 +21,9 @@ class Scale:
     variance: np.ndarray
     """variances over the samples of a batch, shape (sites,); 0 where all samples gave the same"""
 
-    @classmethod
-    def of(cls, look: Snapshot, *, whole: bool = False) -> "Scale":
+    @staticmethod
+    @remembered
+    def of(look: Snapshot, *, whole: bool = False) -> "Scale":
         """Of the sites behind the last normalisation, which makes any scale before it forgotten; or of the
         whole net, where scale does not matter.
 
@@ -40,12 +41,13 @@ class Scale:
         told = np.array(["#" not in name and name not in shut for name in names], bool)
         keep = known & (square > 0) & np.isfinite(square) & told
         ops = tuple(map(str, activation["op"][rows][keep]))
-        return cls(tuple(names[keep]), ops, square[keep], variance[keep])
+        return Scale(tuple(names[keep]), ops, square[keep], variance[keep])
 
     def __len__(self) -> int:
         return len(self.sites)
 
 
+@remembered
 def _shut(look: Snapshot) -> set[str]:
     """Modules whose weights are all 0; none where they were not measured."""
     if "parameter" not in look:

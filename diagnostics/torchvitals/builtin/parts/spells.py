@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from torchvitals.builtin.parts.ratios import Ratios
 
 Spell = list[Ratios]
 """Looks in a row with brisk updates, oldest first."""
-LONE = 10.0
-"""How much further than all matrices a single one has to be moved to count as much."""
 CALM = 0.5
 """Part of `brisk` down to which a spell lasts under a heavy momentum, which goes on for 30 steps or more."""
 
@@ -18,14 +14,8 @@ def spells(measured: Sequence[Ratios], *, brisk: float, lasts: float = 1.0) -> l
     """Each with whether it lasts until the latest finite look; it ends below `lasts` of `brisk`."""
     found: list[Spell] = [[]]
     for ratios in measured:
-        if size(ratios) > brisk * (lasts if found[-1] else 1.0):
+        if ratios.size > brisk * (lasts if found[-1] else 1.0):
             found[-1].append(ratios)
         elif found[-1]:
             found.append([])
     return [(spell, spell[-1] is measured[-1]) for spell in found if spell]
-
-
-def size(ratios: Ratios) -> float:
-    """How far a look's update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
-    values = list(ratios.matrices.values())
-    return max(float(np.median(values)), max(values) / LONE)

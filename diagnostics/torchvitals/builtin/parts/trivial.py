@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 from torchvitals.core.window import Window
 
@@ -48,6 +48,7 @@ def _told(window: Window) -> np.ndarray:
     return np.array(told, float).reshape(-1, 2)
 
 
+@remembered
 def single(look: Snapshot) -> str:
     """The loss function, where one and only one was called; else an empty text."""
     return str(look["loss"]["op"][0]) if len(look["loss"]) == 1 else ""

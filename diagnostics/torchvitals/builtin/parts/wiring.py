@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 
+@remembered
 def column(look: Snapshot, kind: str, statistic: str) -> dict[str, float]:
     """A statistic by row name; empty where it was not measured."""
     if kind not in look or statistic not in look[kind].columns:
@@ -52,6 +53,7 @@ def skipped(look: Snapshot) -> bool:
     return look.labels.get("skipped") == "scaler"
 
 
+@remembered
 def calm(look: Snapshot) -> bool:
     """Whether the step's loss and gradients were finite and it was made.
 
