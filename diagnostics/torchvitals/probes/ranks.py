@@ -1,8 +1,9 @@
 """The probe that sets the ranks of a data-parallel training side by side."""
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -12,19 +13,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torchvitals.core.tables import NONE_BAD
 from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy
-from torchvitals.probes.measurement import Measurement
+from torchvitals.probes.measurement import Measurement, Readback
 from torchvitals.probes.reduce import dense
+
+if TYPE_CHECKING:
+    from torchvitals.probes.noticeboard import Noticeboard
 
 GRADIENT = ("count", "nonfinite", "sum_sq", "first_step")
 PARAMETER = ("count", "nonfinite", "sum", "sum_sq")
+WAITING = 8
+"""Steps whose numbers may be on their way from the device."""
 
 
 class RankProbe(Probe):
     """Of every rank: its gradients before they are averaged, the first step at which its loss was not finite,
-    and checksums of its parameters. One collective in each step that is due by the schedule, which is the
-    same on all ranks, and none in any other.
+    and checksums of its parameters, in the steps that are due by the schedule.
 
-    Only for replicas under `DistributedDataParallel`, all of which are watched.
+    Each rank leaves its numbers on a board, and the first one reads those of each step that all have told:
+    no collective, so that no rank waits for another. Only for replicas under `DistributedDataParallel`.
     """
 
     name = "ranks"
@@ -33,35 +39,36 @@ class RankProbe(Probe):
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
-        self._wrapper = _wrapper(subject.wrapper)
         self._handles: list[Any] = []
         self._local = _Local()
         self._first_step: Tensor | None = None
-        self._error: Exception | None = None
-        self._why_not = self._refused()
+        self._on_its_way: deque[tuple[int, Readback]] = deque(maxlen=WAITING)
+        self._told = -1
+        self._board, self._why_not = self._opened()
 
     def arm(self) -> None:
-        if self._why_not is None and self.subject.scheduled:
+        if self._board is not None and self.subject.scheduled:
             self._local = _Local([])
             trainable = [p for _, p in self.subject.parameters if p.requires_grad]
             self._handles = [p.register_hook(self._local) for p in trainable]
 
     def objective(self, loss: Tensor) -> None:
-        if self._why_not is None:
+        if self._board is not None:
             seen = loss.detach().float().sum()
             step = torch.where(torch.isfinite(seen), NONE_BAD, float(self.subject.step)).double()
             before = self._first_step
-            self._first_step = step if before is None else torch.minimum(before, step)
+            self._first_step = step if before is None else torch.minimum(before, step.to(before.device))
 
     def collect(self) -> Iterable[Measurement]:
-        if self._why_not is not None or not self.subject.scheduled or self._joins():
+        if self._board is None:
             return []
-        rows = self._gathered(self._own())
-        names = tuple(f"rank {i}" for i in range(len(rows)))
-        return [
-            Measurement(kind="rank_gradient", names=names, statistics=GRADIENT, values=rows[:, :4]),
-            Measurement(kind="rank", names=names, statistics=PARAMETER, values=rows[:, 4:]),
-        ]
+        try:
+            if self.subject.scheduled:
+                self._on_its_way.append((self.subject.step, Readback(self._own(), {})))
+            return self._exchanged(self._board)
+        except Exception as error:
+            self._board, self._why_not = None, f"this rank failed to ({type(error).__name__})"
+            return []
 
     def disarm(self) -> None:
         for handle in self._handles:
@@ -71,59 +78,72 @@ class RankProbe(Probe):
     def blind(self) -> Iterable[str]:
         if self._why_not:
             yield f"Ranks were not compared: {self._why_not}."
-        if self._error is not None:
-            yield f"This rank could not be measured beside the others: {type(self._error).__name__}."
+        elif self._board is not None and self._told < 0 and dist.is_initialized() and dist.get_rank() == 0:
+            yield "Ranks were not compared: the others told nothing; call `watch` on every rank."
 
-    def _refused(self) -> str | None:
-        """Why ranks are not compared; empty where there is only one, None where they are."""
+    def _opened(self) -> "tuple[Noticeboard | None, str]":
+        """The board, or why there is none; without a word where there is only one rank."""
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-            return ""
-        if self._wrapper is None:
-            return "the model is not wrapped in DistributedDataParallel"
-        from torchvitals.probes.agreement import Agreement  # some builds of torch have nothing to talk by
-
+            return None, ""
+        modules = self.subject.wrapper.modules()
+        wrapper = next((m for m in modules if isinstance(m, DistributedDataParallel)), None)
+        if wrapper is None:
+            return None, "the model is not wrapped in DistributedDataParallel"
         names = "".join(name for name, _ in self.subject.parameters)
-        subject = hashlib.sha256(names.encode()).hexdigest()[:16]
-        if not Agreement(self._wrapper.process_group, subject).reached():
-            return "not all of them are watched; call `watch` on every rank"
-        return None
-
-    def _joins(self) -> bool:
-        """Whether ranks may have run out of data, and answer no collective but those of the gradients."""
-        return self._wrapper is not None and self._wrapper._join_config.enable
-
-    def _own(self) -> Tensor:
-        """The numbers of this rank; zeros where they cannot be had: whoever stays away hangs the others."""
-        device = self.subject.parameters[0][1].device
         try:
-            first = self._first_step if self._first_step is not None else torch.tensor(NONE_BAD)
-            gradient = self._local.total(device)
-            return torch.cat([gradient, first.double().to(device).reshape(1), self._parameters()])
-        except Exception as error:
-            self._error = error
-            return torch.zeros(len(GRADIENT) + len(PARAMETER), dtype=torch.float64, device=device)
+            from torchvitals.probes.noticeboard import Noticeboard  # some builds of torch have none
 
-    def _parameters(self) -> Tensor:
-        """`PARAMETER` of this rank."""
+            return Noticeboard(wrapper.process_group, hashlib.sha256(names.encode()).hexdigest()[:16]), ""
+        except Exception as error:  # a group without a store
+            return None, f"they have nowhere to leave numbers ({type(error).__name__})"
+
+    def _exchanged(self, board: "Noticeboard") -> Iterable[Measurement]:
+        """Publish what has arrived from the device; give the tables of the next step that all have told."""
+        while self._on_its_way and self._on_its_way[0][1].ready():
+            step, readback = self._on_its_way.popleft()
+            tables, _ = readback.read()
+            rows = (tables["rank_gradient"], GRADIENT), (tables["rank"], PARAMETER)
+            board.publish(step, [float(table[name][0]) for table, names in rows for name in names])
+        found = board.after(self._told, now=self.subject.step)
+        if found is None:
+            return []
+        self._told, rows = found
+        return [
+            _table("rank_gradient", GRADIENT, [row[: len(GRADIENT)] for row in rows]),
+            _table("rank", PARAMETER, [row[len(GRADIENT) :] for row in rows]),
+        ]
+
+    def _own(self) -> list[Measurement]:
+        """The numbers of this rank, still on their device."""
         kept = [dense(p) for _, p in self.subject.parameters if p.requires_grad and p.is_floating_point()]
         sums = torch.stack([x.sum(dtype=torch.float64) for x in kept]).sum()
         squares = torch.stack([torch.linalg.vector_norm(x, dtype=torch.float64) for x in kept]).square().sum()
         finite = torch.isfinite(sums) & torch.isfinite(squares)
-        count = sums.new_tensor(float(sum(x.numel() for x in kept)))
-        told = torch.stack([count, (~finite).double(), sums, squares])
-        return torch.nan_to_num(told, nan=0.0, posinf=0.0, neginf=0.0)
+        numbers = torch.stack([(~finite).double(), sums, squares]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        first = self._first_step if self._first_step is not None else torch.full_like(sums, NONE_BAD)
+        count, gradient = self._local.total(sums)
+        return [
+            Measurement(
+                kind="rank_gradient",
+                names=("own",),
+                known={"count": [float(count)]},
+                statistics=GRADIENT[1:],
+                values=torch.cat([gradient, first.to(sums.device).reshape(1)]).reshape(1, 3),
+            ),
+            Measurement(
+                kind="rank",
+                names=("own",),
+                known={"count": [float(sum(x.numel() for x in kept))]},
+                statistics=PARAMETER[1:],
+                values=numbers.reshape(1, 3),
+            ),
+        ]
 
-    def _gathered(self, local: Tensor) -> Tensor:
-        """The numbers of all ranks: shape (ranks, statistics). On a GPU nothing waits."""
-        assert self._wrapper is not None
-        group = self._wrapper.process_group
-        out = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(out, local, group=group)
-        return torch.stack(out)
 
-
-def _wrapper(model: Any) -> DistributedDataParallel | None:
-    return next((m for m in model.modules() if isinstance(m, DistributedDataParallel)), None)
+def _table(kind: str, statistics: Sequence[str], rows: Sequence[Sequence[float]]) -> Measurement:
+    names = tuple(f"rank {i}" for i in range(len(rows)))
+    known = {name: [row[i] for row in rows] for i, name in enumerate(statistics)}
+    return Measurement(kind=kind, names=names, known=known)
 
 
 class _Local(InertCopy):
@@ -131,18 +151,25 @@ class _Local(InertCopy):
 
     def __init__(self, arrived: list[Tensor] | None = None) -> None:
         self._arrived = arrived
+        self._count = 0
+        self._error: Exception | None = None
 
     def __call__(self, gradient: Tensor) -> None:
-        if self._arrived is not None:
+        if self._arrived is None:
+            return
+        try:
             with torch._C.DisableTorchFunction():
                 x = dense(gradient)
                 finite = torch.isfinite(x)
                 norm = torch.linalg.vector_norm(torch.where(finite, x, 0.0), dtype=torch.float64)
-                bad = x.numel() - torch.count_nonzero(finite)
-                self._arrived.append(torch.stack([norm.new_tensor(x.numel()), bad.double(), norm * norm]))
+                self._arrived.append(torch.stack([(~finite).sum(dtype=torch.float64), norm * norm]))
+                self._count += x.numel()
+        except Exception as error:  # in the middle of the user's backward pass
+            self._error = error
 
-    def total(self, device: torch.device) -> Tensor:
-        """Count, non-finite entries and sum of squares over all that arrived."""
-        if not self._arrived:
-            return torch.zeros(3, dtype=torch.float64, device=device)
-        return torch.stack(self._arrived).sum(0).to(device)
+    def total(self, like: Tensor) -> tuple[int, Tensor]:
+        """Entries, and of these the non-finite ones and the sum of squares of the others: shape (2,)."""
+        if self._error is not None:
+            raise self._error
+        rows = [row.to(like.device) for row in self._arrived or ()]
+        return self._count, torch.stack(rows).sum(0) if rows else torch.zeros_like(like).expand(2)

@@ -1,4 +1,4 @@
-"""The ranks of a look; without it a rank that could not be measured would count as one that differs."""
+"""The ranks of a look; without it a rank that was not measured would count as one that differs."""
 
 import numpy as np
 
@@ -19,6 +19,6 @@ def checksums(look: Snapshot) -> Table:
 
 
 def _measured(table: Table) -> Table:
-    """A rank that failed sends zeros, so as not to let the others wait."""
+    """Without ranks that had no entry to measure: nothing is known of them."""
     known = table["count"] > 0
     return table if known.all() else table.take(np.flatnonzero(known))
