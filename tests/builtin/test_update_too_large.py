@@ -85,21 +85,6 @@ def test_under_a_heavy_momentum_a_spell_lasts_until_its_steps_are_half_as_large(
     assert silent(TV302, of(run(ended, losses, momentum=0.99)))
 
 
-def made_anew(every: int = 1, steps: int = 40, optimizer: str = "Adam") -> list[Snapshot]:
-    return [
-        moved(i, 1e-2, loss=1.0, optimizer=optimizer, renewed=float(1 + i // every)) for i in range(steps)
-    ]
-
-
-def test_an_adam_that_is_made_anew_at_each_of_sixteen_steps_is_told_however_small_its_steps():
-    finding = only(TV302, of(made_anew()))
-    assert (finding.severity, finding.since) == (Severity.WARNING, 0)
-    assert finding.cause == "the optimizer is made anew at each step"
-    assert silent(TV302, of(made_anew(steps=16)))
-    assert silent(TV302, of(made_anew(every=2)))
-    assert silent(TV302, of(made_anew(optimizer="SGD")))
-
-
 # -- healthy look-alikes
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet
 
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from torchvitals.core.errors import TrainingStopped
 from torchvitals.core.finding import Incident, Severity
@@ -30,11 +28,6 @@ class Vitals:
         self._stepped = False
         self._handles = [o.register_step_pre_hook(self._before_update) for o in optimizers]
         self._handles += [o.register_step_post_hook(self._after_update) for o in optimizers]
-        self._own, self._inside = WeakSet(optimizers), False
-        self._adopted: Optimizer | None = None
-        if optimizers:
-            self._handles.append(register_optimizer_step_pre_hook(self._before_another))
-            self._handles.append(register_optimizer_step_post_hook(self._after_another))
 
     def step(self, loss: Tensor | float | None = None) -> None:
         """Tell that an iteration is over: once per iteration, after the optimizer.
@@ -43,7 +36,6 @@ class Vitals:
         skipped its step, or no step ever comes while gradients are thrown away. Raises `TrainingStopped`
         where `stop_on` was given and is reached.
         """
-        self._inside = False
         self._monitor.micro_step(loss)
         labels = self._why_no_step()
         if labels is None:
@@ -105,34 +97,13 @@ class Vitals:
     ) -> None:
         self.close()
 
-    def _before_another(self, optimizer: Optimizer, *_: Any) -> None:
-        """Any optimizer is about to step: one that was made in the place of ours counts as ours.
-
-        One that steps inside of ours, or after it, is a part of it.
-        """
-        if optimizer in self._own or self._inside or self._stepped:
-            return
-        if optimizer is self._adopted or self._monitor.subject.adopt(optimizer):
-            self._adopted = optimizer
-            self._before_update(optimizer)
-
-    def _after_another(self, optimizer: Optimizer, *_: Any) -> None:
-        if optimizer is self._adopted and optimizer not in self._own and self._inside:
-            self._after_update(optimizer)
-
     def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
-        if optimizer in self._own and self._adopted is not None:
-            if self._inside:
-                self._own.add(self._adopted)  # it makes its step by ours, and is no other one
-            self._monitor.subject.adopt(optimizer)
-            self._adopted = None
-        self._inside = True
         if not self._monitor.gradients_seen or self._stepped:
             self._monitor.gradients_ready(optimizer, clipped="unknown")
         self._monitor.before_update(optimizer)
 
     def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
-        self._stepped, self._inside = True, False
+        self._stepped = True
         if self._never_stepped is not None:
             self._never_stepped.stepped()
         self._monitor.after_update(optimizer)

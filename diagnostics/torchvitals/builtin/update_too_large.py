@@ -9,7 +9,6 @@ import numpy as np
 from torchvitals.builtin.parts.decay import decay_rules
 from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
 from torchvitals.builtin.parts.ratios import Ratios
-from torchvitals.builtin.parts.renewal import made_anew
 from torchvitals.builtin.parts.spells import CALM, Spell, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -30,7 +29,7 @@ class UpdateTooLarge(Diagnostic):
     a tenth of the largest). Looks in a row above `brisk` are a spell; under a momentum above 0.97
     it lasts until they are below half of that. A spell is large when what lies above `limit` adds up to
     `moved`, so that one step of that size is enough, as are some that just exceed the limit; it is long when
-    it has `looks` looks. It also tells an optimizer such as Adam that is made anew at each step.
+    it has `looks` looks.
 
     Why it matters: a step that replaces the weights forgets what they had learned; units die, the loss climbs
     and overflows.
@@ -64,9 +63,6 @@ class UpdateTooLarge(Diagnostic):
     """looks of a spell that make it long; 1 to 64"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        if (since := made_anew(window)) is not None:
-            yield self._forgetful(since, window)
-            return
         # What weight decay moves is TV307's.
         looks = window.finite.looks("gradient", "parameter", "update")
         measured = [Ratios.of(look) for look in looks if not decay_rules(look)]
@@ -96,19 +92,6 @@ class UpdateTooLarge(Diagnostic):
         patience = SHORT if self._moved(spell) >= 1 else PATIENCE
         harm = harm_since(window, spell[0].step, ended, patience=patience)
         return harm if large or harm != "the loss stands still" else None
-
-    def _forgetful(self, since: int, window: Window) -> Finding:
-        steps = window.latest.step - since + 1
-        return self.finding(
-            Severity.WARNING,
-            where=("optimizer",),
-            since=since,
-            message=f"Each of the last {steps} steps was the first one of a new optimizer: without what it "
-            "remembers of gradients, it moves every entry by the whole learning rate.",
-            cause="the optimizer is made anew at each step",
-            evidence={"steps": steps},
-            remedies=(Remedy("Make the optimizer once, before the loop."),),
-        )
 
     def _finding(self, spell: Spell, window: Window, harm: str | None) -> Finding:
         worst = max(spell, key=lambda r: r.size)

@@ -36,7 +36,6 @@ class Subject:
         self.clock = Clock()
         self._order: dict[str, int] = {}
         self._focus: set[int] | None = None
-        self._renewed = 0
         self.refresh()
         if not self.parameters:
             raise NothingToWatch(
@@ -63,16 +62,6 @@ class Subject:
         """Let `gradients` give those of one optimizer: the others' may be stale, or still to come."""
         groups = optimizer.param_groups if optimizer is not None else ()
         self._focus = {id(p) for group in groups for p in group["params"]} or None
-
-    def adopt(self, optimizer: Optimizer) -> bool:
-        """Let an optimizer take the place of the one that holds the very same tensors; whether one does."""
-        tensors = _tensors(optimizer)
-        for place, known in enumerate(self.optimizers):
-            if known is not optimizer and tensors and _tensors(known) == tensors:
-                self.optimizers = (*self.optimizers[:place], optimizer, *self.optimizers[place + 1 :])
-                self._renewed += 1
-                return True
-        return False
 
     def held(self) -> frozenset[int]:
         """Ids of the tensors that the optimizers hold now."""
@@ -106,8 +95,8 @@ class Subject:
         return {"optimizer": "+".join(names)} if names else {}
 
     def scalars(self) -> dict[str, float]:
-        """The extremes of the parameter groups' settings, where there are any, how many tensors the
-        optimizers hold that are no parameters of the model, and how often one took the place of another.
+        """The extremes of the parameter groups' settings, where there are any, and how many tensors the
+        optimizers hold that are no parameters of the model.
         """
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         told = {
@@ -116,13 +105,8 @@ class Subject:
             "weight_decay": max(_numbers(group.get("weight_decay") for group in groups), default=None),
             "momentum": max(_numbers(_momentum(group) for group in groups), default=None),
             "foreign_parameters": float(self._foreign) if groups else None,
-            "renewed": float(self._renewed) if self._renewed else None,
         }
         return {name: value for name, value in told.items() if value is not None}
-
-
-def _tensors(optimizer: Optimizer) -> set[int]:
-    return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
 def _momentum(group: dict[str, Any]) -> object:
