@@ -35,6 +35,7 @@ def page(card: dict[str, Any]) -> str:
     return TEMPLATE.read_text().format(
         quick=" (quick subset)" if card["quick"] else "",
         minutes=f"{card['seconds'] / 60:.0f}",
+        before="; what the other judges said is from the run before" if card["ours"] else "",
         torch=card["torch"],
         betrayed=_number(ours["test"]["median_betrayal_steps"]),
         targets=_markdown(*_targets(card)),

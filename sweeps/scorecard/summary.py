@@ -30,8 +30,10 @@ CHANGES = ("recall", "false_alarm_rate", "cause_top1", "module_top1", "alert_pre
 """What is told of an ablation."""
 
 
-def summarised(rows: Sequence[Row], *, quick: bool, seconds: float) -> dict[str, Any]:
-    """The whole scorecard as plain JSON. `rows` hold every judge on every case."""
+def summarised(rows: Sequence[Row], *, quick: bool, seconds: float, ours: bool = False) -> dict[str, Any]:
+    """The whole scorecard as plain JSON. `rows` hold every judge on every case; with `ours`, those of the
+    others are from the run before.
+    """
     judges = list(dict.fromkeys(row["judge"] for row in rows if " without " not in row["judge"]))
     parts = {split: _of(rows, NAME, split) for split in SPLITS}
     measured = _measured(parts["test"])
@@ -39,6 +41,7 @@ def summarised(rows: Sequence[Row], *, quick: bool, seconds: float) -> dict[str,
         "torchvitals": torchvitals.__version__,
         "torch": torch.__version__,
         "quick": quick,
+        "ours": ours,
         "seconds": round(seconds, 1),
         "scores": [
             {"judge": judge, "split": split, **scores(_of(rows, judge, split))}

@@ -1,10 +1,12 @@
 """The figures of the scorecard against oracles; without it a wrong rate would be published as truth."""
 
+import json
 import math
 from typing import Any
 
 import pytest
 
+from sweeps.scorecard import __main__ as scorecard
 from sweeps.scorecard.betrayal import betrayal
 from sweeps.scorecard.figures import Rate, before_betrayal, scores
 from sweeps.scorecard.outcome import Alert
@@ -202,3 +204,20 @@ def test_a_real_case_is_judged_and_marked():
 def test_a_clean_twin_is_healthy():
     (ours, *_) = try_case(Case("zero-init-relu", None, 3), ())
     assert (ours["sort"], ours["alarm"]) == ("twin", False)
+
+
+def test_our_judgements_are_made_again_and_those_of_the_others_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scorecard, "cases", lambda **_: [Case("zero-init-relu", Level.BLATANT, 0)])
+    rows = [row(judge="NaN only", name="zero-init-relu"), row(name="zero-init-relu", split="tune")]
+    (tmp_path / "runs" / "scorecard").mkdir(parents=True)
+    kept = tmp_path / "runs" / "scorecard" / "quick.jsonl"
+    kept.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert scorecard.main(["--quick", "--ours", "--jobs", "1"]) == 0
+    now = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert now[0] == rows[0]
+    assert [(r["judge"], r["root"][:5]) for r in now if r["judge"] == "torchvitals"] == [
+        ("torchvitals", "TV301")
+    ]
+    page = (tmp_path / "runs" / "scorecard" / "docs" / "scorecard.md").read_text()
+    assert "what the other judges said is from the run before" in page
