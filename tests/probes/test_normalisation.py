@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tests.probes.watching import row, sgd, watched
+from torchvitals.probes import normalisation
 
 
 def net(**options):
@@ -78,6 +79,50 @@ def test_what_has_no_statistics_of_this_batch_is_left_out(norm):
     model = net()
     model[1] = norm
     assert tables(model, images()) == [None, None]
+
+
+class ChannelsLast(nn.BatchNorm1d):
+    """Normalises the last dimension of (batch, positions, channels)."""
+
+    def forward(self, input):  # noqa: A002 - torch's name
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("positions", [6, 3], ids=["other channels", "as many positions as channels"])
+def test_a_norm_with_a_forward_pass_of_its_own_is_left_out_and_the_others_are_not(positions):
+    torch.manual_seed(0)
+    norms = ChannelsLast(3), nn.BatchNorm1d(positions)
+    found, _ = tables(nn.Sequential(nn.Linear(2, 3), *norms), torch.randn(5, positions, 2))
+    assert found.names == ("2",)
+
+
+def test_a_norm_that_was_given_other_channels_than_it_keeps_is_left_out():
+    norm = nn.BatchNorm1d(3)
+    norm.__dict__["forward"] = lambda x: nn.BatchNorm1d.forward(norm, x.transpose(1, 2))
+    found = tables(nn.Sequential(nn.Linear(2, 3), norm), torch.randn(5, 6, 2))
+    assert found == [None, None]
+
+
+def test_a_norm_that_cannot_be_read_costs_its_own_row(monkeypatch):
+    distance = normalisation._distance
+
+    def picky(x, running, eps):
+        if x.shape[1] == 3:
+            raise RuntimeError("unreadable")
+        return distance(x, running, eps)
+
+    monkeypatch.setattr(normalisation, "_distance", picky)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    optimizer = sgd(model)
+    with watched(model, optimizer, "normalisation") as vitals:
+        for _ in range(2):
+            loss = model(images()).square().mean()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss.detach())
+    assert [s.tables["normalisation"].names for s in vitals.snapshots] == [("3",)] * 2
+    told = "Statistics of the batches of 1: reading them raised RuntimeError."
+    assert told in vitals.summary.coverage.blind
 
 
 def test_a_batch_that_is_not_finite_counts_for_nothing():

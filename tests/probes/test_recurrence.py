@@ -88,3 +88,33 @@ def test_training_is_bit_for_bit_what_it_is_without_a_look():
     trained(ours, steps=4)
     trained(bare, steps=4, watch=False)
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), bare.parameters(), strict=True))
+
+
+class Recalling(nn.Module):
+    """Reads a sequence that is a leaf."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x, self.rnn = x, nn.GRU(4, 3, batch_first=True)
+
+    def forward(self):
+        return self.rnn(self.x)[0][:, -1]
+
+
+@pytest.mark.parametrize("leaf", [nn.Parameter, torch.Tensor.requires_grad_], ids=["parameter", "tensor"])
+@pytest.mark.parametrize("backward", [True, False], ids=["backward", "no backward"])
+def test_no_hook_stays_on_a_leaf_that_is_read(leaf, backward):
+    model = Recalling(leaf(torch.randn(2, 24, 4, generator=torch.Generator().manual_seed(0))))
+    optimizer = sgd(model)
+    with watched(model, optimizer, "memory") as vitals:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model().square().mean()
+            if backward:
+                loss.backward()
+            optimizer.step()
+            vitals.step(loss.detach())
+            assert not model.x._backward_hooks
+        model()
+    assert not model.x._backward_hooks
+    assert [s.tables.get("memory") is not None for s in vitals.snapshots] == [backward] * 3

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_what_was_recorded_is_read_back(tmp_path: Path) -> None:
     assert all(map(same, recording.snapshots, snapshots))
     assert recording.incidents == (vanishing(),)
     assert recording.summary == recording.so_far() == ill()
+
+
+def test_recording_from_before_the_start_was_told_is_read(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "run.jsonl", look(0))
+    *before, close = path.read_text().splitlines()
+    data = json.loads(close)
+    del data["start"]
+    path.write_text("\n".join([*before, json.dumps(data), ""]))
+    assert read(path).summary == replace(ill(), start=None)
 
 
 def test_lines_are_standard_json_with_a_header_first(tmp_path: Path) -> None:

@@ -80,12 +80,13 @@ class Summary:
     def from_dict(cls, data: Mapping[str, Any]) -> "Summary":
         told = data["coverage"]
         coverage = {**told, "judged": tuple(told["judged"]), "blind": tuple(told["blind"])}
+        start = data.get("start")  # recordings of earlier versions have none
         return cls(
             verdict=data["verdict"],
             incidents=tuple(Incident.from_dict(i) for i in data["incidents"]),
             coverage=Coverage(**coverage),
             cost=Cost(**data["cost"]),
-            start=None if data["start"] is None else Start.from_dict(data["start"]),
+            start=None if start is None else Start.from_dict(start),
         )
 
 

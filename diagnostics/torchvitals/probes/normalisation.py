@@ -20,7 +20,8 @@ class NormalisationProbe(Probe):
     statistics of the batch, and whether they have moved since the first look.
 
     `count` is the number of channels that both are known of. What is synchronised over processes is left
-    out, since its batch is larger than the one seen here.
+    out, since its batch is larger than the one seen here; so is what has a forward pass of its own, since
+    that may normalise something else than it is given.
     """
 
     name = "normalisation"
@@ -31,6 +32,7 @@ class NormalisationProbe(Probe):
         self._tracer = Tracer(self, subject.clock)
         self._rows: list[Row] = []
         self._first: dict[str, Tensor] = {}
+        self._unread: dict[str, str] = {}
         self._error: Exception | None = None
 
     def arm(self) -> None:
@@ -42,11 +44,23 @@ class NormalisationProbe(Probe):
     def module_call(
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        if not isinstance(module, _BatchNorm) or isinstance(module, nn.SyncBatchNorm):
+        # `SyncBatchNorm` has a forward pass of its own, too.
+        if not isinstance(module, _BatchNorm) or type(module).forward is not _BatchNorm.forward:
             return
         x = next(tensors((args, kwargs)), None)
+        if x is None:
+            return
+        try:
+            self._look(path or "model", module, x)
+        except Exception as error:  # costs this row; the other norms can still be read
+            self._unread[path or "model"] = type(error).__name__
+
+    def _look(self, name: str, module: _BatchNorm, x: Tensor) -> None:
+        """Keep a row, if `x` and the running statistics have the same channels."""
         mean, variance = module.running_mean, module.running_var
-        if x is None or x.ndim < 2 or mean is None or variance is None or x.numel() <= x.shape[1]:
+        if mean is None or variance is None or x.ndim < 2:
+            return
+        if x.shape[1] != mean.numel() or x.numel() <= x.shape[1]:
             return
         momentum = 1.0 if module.momentum is None else float(module.momentum)
         known = {
@@ -56,14 +70,14 @@ class NormalisationProbe(Probe):
             "momentum": momentum,
         }
         now = torch.stack([mean.detach(), variance.detach()])
-        values = torch.cat([_distance(x, now, module.eps), self._moved(path, now)])
-        self._rows.append(Row(name=path or "model", known=known, values=values))
+        values = torch.cat([_distance(x, now, module.eps), self._moved(name, now)])
+        self._rows.append(Row(name=name, known=known, values=values))
 
-    def _moved(self, path: str, now: Tensor) -> Tensor:
+    def _moved(self, name: str, now: Tensor) -> Tensor:
         """Whether the statistics are others than at the first look: 0 or 1, shape (1,), float64."""
-        first = self._first.setdefault(path, now)
+        first = self._first.setdefault(name, now)
         if first.shape != now.shape or first.device != now.device:
-            first = self._first[path] = now
+            first = self._first[name] = now
         return (first != now).any().double().reshape(1)
 
     def failed(self, error: Exception) -> None:
@@ -74,6 +88,10 @@ class NormalisationProbe(Probe):
             raise self._error
         rows, self._rows = self._rows, []
         return stacked("normalisation", rows, STATISTICS)
+
+    def blind(self) -> Iterable[str]:
+        for name, error in self._unread.items():
+            yield f"Statistics of the batches of {name}: reading them raised {error}."
 
 
 def _distance(x: Tensor, running: Tensor, eps: float) -> Tensor:

@@ -1,7 +1,7 @@
 """The probe of recurrent layers: how much of the gradient comes back to the beginning of a sequence."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.sites import Tracer
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
 
 STATISTICS = ("early_sq", "late_sq")
 SHORTEST = 16
@@ -30,6 +33,7 @@ class RecurrenceProbe(Probe):
         super().start(subject, wanted)
         self._tracer = Tracer(self, subject.clock)
         self._rows: list[Row] = []
+        self._handles: list[RemovableHandle] = []
         self._armed = False
         self._error: Exception | None = None
 
@@ -40,6 +44,9 @@ class RecurrenceProbe(Probe):
     def disarm(self) -> None:
         self._armed = False
         self._tracer.detach()
+        # What was read may outlive its graph, as a parameter does, and would keep the hooks.
+        while self._handles:
+            self._handles.pop().remove()
 
     def module_call(
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -49,7 +56,8 @@ class RecurrenceProbe(Probe):
         x = args[0] if args else kwargs.get("input")
         dim = 1 if module.batch_first else 0
         if isinstance(x, Tensor) and x.ndim == 3 and x.requires_grad and x.shape[dim] >= SHORTEST:
-            x.register_hook(_InputHook(self, path or "model", type(module).__name__, dim))
+            hook = _InputHook(self, path or "model", type(module).__name__, dim)
+            self._handles.append(x.register_hook(hook))
 
     def gradient(self, name: str, op: str, dim: int, gradient: Tensor) -> None:
         if not self._armed:
