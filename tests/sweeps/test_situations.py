@@ -7,6 +7,7 @@ from sweeps.situations.__main__ import main
 from sweeps.situations.catalogue import situations
 from sweeps.situations.situation import Level, Register
 from sweeps.situations.training import Training
+from sweeps.situations.validation import proven
 from torchvitals import registry
 
 
@@ -27,6 +28,12 @@ def test_every_truth_names_codes_of_the_catalogue():
 
 def test_every_fault_has_a_level_and_no_control_has_one():
     assert all(bool(s.levels) != s.healthy for s in situations().values())
+
+
+def test_every_fault_is_proven_to_do_harm_at_every_level():
+    kept = proven()
+    assert set(kept) == {f"{s.name}@{level}" for s in situations().values() for level in s.levels}
+    assert [key for key, proof in kept.items() if not proof["holds"]] == []
 
 
 def test_two_situations_of_one_name_and_one_without_words_are_refused():
