@@ -26,7 +26,7 @@ ROWS = {
     "witness": ("optimizer's gradients followed", "optimizers' gradients followed"),
     "memory": ("recurrent layer", "recurrent layers"),
     "normalisation": ("batch norm", "batch norms"),
-    "mixing": ("model tried for mixing of samples", "models tried for mixing of samples"),
+    "mixing": ("module tried for mixing of samples", "modules tried for mixing of samples"),
 }
 """Kind of table to what one row and what several rows of it are, on their own."""
 
