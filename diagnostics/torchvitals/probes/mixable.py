@@ -1,6 +1,6 @@
-"""For which models and inputs it can be told what the samples of a batch are, and how to replace them."""
+"""For which models and inputs it can be told what the samples of a batch are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -98,28 +98,6 @@ def sequence_length(module: nn.Module, given: Any) -> int:
 def _batch_first(module: nn.Module) -> bool:
     """Of an `nn.Transformer`, which keeps it to its layers, too."""
     return all(getattr(m, "batch_first", True) for m in module.modules())
-
-
-def alone(value: Any, row: int) -> Any:
-    """The same inputs with copies of one sample in place of all others."""
-    return _each(value, lambda x: x[row : row + 1].expand_as(x).clone())
-
-
-def flipped(value: Any) -> Any:
-    """The same inputs turned about along dimension 1."""
-    return _each(value, lambda x: x.flip(1))
-
-
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """What a model is given, with every tensor changed that is no single number."""
-    if isinstance(value, Tensor):
-        return change(value.detach()) if value.ndim else value
-    if isinstance(value, Mapping):
-        return type(value)({key: _each(item, change) for key, item in value.items()})  # type: ignore[call-arg]
-    if isinstance(value, (tuple, list)):
-        items = [_each(item, change) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
 
 
 def first_output(out: Any, size: int) -> Tensor:

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from torchvitals.probes.base import Probe
+from torchvitals.probes.copies import alone, flipped, fresh
+from torchvitals.probes.generators import require_own_generators
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.mixable import (
     Unfit,
-    alone,
     batch_size,
     first_output,
-    flipped,
     require_batches,
     require_small,
     sequence_length,
 )
 from torchvitals.probes.reduce import tensors
-from torchvitals.probes.silenttwin import Twin
+from torchvitals.probes.silenttwin import Part, Twin, scale
 from torchvitals.probes.sites import Tracer
 
 _NOISE = 1e-5
@@ -93,37 +93,41 @@ def _rows(path: str, module: nn.Module, args: Any, kwargs: Any) -> list[Row]:
     require_small(module)
     given, size = (args, kwargs), batch_size((args, kwargs))
     require_batches(module, given, size)
-    length = sequence_length(module, given)
-    twin, kept = Twin(module, size), size // 2
-    outs = [twin.of(given), twin.of(given), twin.of(alone(given, kept))]
-    out, again, changed = (first_output(o, size).double() for o, _ in outs)
-    # A model whose output differs from call to call says nothing about its samples.
-    repeats = (out - again).abs().amax() <= _NOISE * _scale(out)
-    turned = first_output(twin.of(flipped(given))[0], size).double() if length else None
-    told = torch.stack(
-        [
-            torch.where(repeats, _change(out, changed, kept), 0.0),
-            torch.where(repeats, _across(out, turned, length), -1.0),
-        ]
-    )
+    require_own_generators(module)
+    twin, kept = Twin(module, size, size // 2), size // 2
+    part, inner, repeats, across = _as_given(twin, given, kept, sequence_length(module, given))
+    changed, others = twin.parts(alone(given, kept))
+    change = _change(part, Part.of(first_output(changed, size), kept))
+    told = torch.stack([torch.where(repeats, change, 0.0), torch.where(repeats, across, -1.0)])
     known = {"batch": float(size)}
-    inner, others = outs[0][1], outs[2][1]
     found = [
-        Row(name=name, known=known, values=torch.stack([_change(x, others[name], kept), told[1]]))
+        Row(name=name, known=known, values=torch.stack([_change(x, others[name]), told[1]]))
         for name, x in inner.items()
-        if name in others and x.shape == others[name].shape and x.device == out.device
+        if name in others and x.shape == others[name].shape and x.row.device == part.row.device
     ]
     return [*found, Row(name=path, known=known, values=torch.nan_to_num(told, nan=0.0, posinf=0.0))]
 
 
-def _scale(out: Tensor) -> Tensor:
-    return out.abs().amax() + torch.finfo(torch.float32).tiny
+def _as_given(twin: Twin, given: Any, row: int, length: int) -> tuple[Part, dict[str, Part], Tensor, Tensor]:
+    """Parts of the output and of those inside, whether they come again, and `_across`.
+
+    The whole output, which only these comparisons read, is let go of with the end of this.
+    """
+    size = batch_size(given)
+    whole, inner = twin.parts(fresh(given))
+    out = first_output(whole, size).clone()  # later passes may write to what the model gives
+    del whole
+    # A model whose output differs from call to call says nothing about its samples.
+    again = first_output(twin.of(fresh(given)), size)
+    repeats = (out.double() - again.double()).abs().amax() <= _NOISE * scale(out)
+    del again
+    turned = first_output(twin.of(flipped(given)), size) if length else None
+    return Part.of(out, row), inner, repeats, _across(out, turned, length)
 
 
-def _change(out: Tensor, changed: Tensor, row: int) -> Tensor:
+def _change(out: Part, changed: Part) -> Tensor:
     """Largest change of a row over the output's largest entry: a float64 scalar."""
-    change = (out[row].double() - changed[row].double()).abs().amax() / _scale(out.double())
-    return torch.nan_to_num(change, nan=0.0, posinf=0.0)
+    return torch.nan_to_num((out.row - changed.row).abs().amax() / out.scale, nan=0.0, posinf=0.0)
 
 
 def _across(out: Tensor, turned: Tensor | None, length: int) -> Tensor:
@@ -132,9 +136,10 @@ def _across(out: Tensor, turned: Tensor | None, length: int) -> Tensor:
     input has none.
     """
     if turned is None or turned.shape != out.shape:
-        return out.new_full((), -1.0)
+        return out.new_full((), -1.0, dtype=torch.float64)
     if length not in out.shape[1:]:
-        return out.new_ones(())
+        return out.new_ones((), dtype=torch.float64)
     if out.ndim < 3 or out.shape[1] != length:
-        return out.new_full((), -1.0)
-    return torch.nan_to_num((turned.flip(1) - out).abs().amax() / _scale(out), nan=-1.0, posinf=-1.0)
+        return out.new_full((), -1.0, dtype=torch.float64)
+    change = (turned.flip(1).double() - out.double()).abs().amax()
+    return torch.nan_to_num(change / scale(out), nan=-1.0, posinf=-1.0)

@@ -5,6 +5,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,31 +15,61 @@ from torch import Tensor, nn
 from torchvitals.probes.reduce import tensors
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is kept of an output whose samples lie along dimension 0: whole outputs may fill the memory."""
+
+    shape: torch.Size
+    row: Tensor
+    """of one sample, float64"""
+    scale: Tensor
+    """largest absolute value of all, a float64 scalar above 0"""
+
+    @staticmethod
+    def of(out: Tensor, row: int) -> "Part":
+        # A cast to float64 copies unless it is one already, which may be changed in place later.
+        return Part(out.shape, out.detach()[row].to(torch.float64, copy=True), scale(out.detach()))
+
+
+def scale(out: Tensor) -> Tensor:
+    """Largest absolute value, which may be divided by."""
+    return out.abs().amax().double() + torch.finfo(torch.float32).tiny
+
+
 class Twin:
     """A copy in eval mode without the user's hooks, who would take its passes for those of the model; hooks
-    of torch itself compute weights.
+    of torch itself compute weights. What it is given is its own: it may change it.
     """
 
-    def __init__(self, module: nn.Module, size: int) -> None:
+    def __init__(self, module: nn.Module, size: int, row: int) -> None:
         self._module = _copy(module)
-        self._size = size
-        self._outputs: dict[str, Tensor] = {}
+        self._size, self._row = size, row
+        self._parts: dict[str, Part] | None = None
         for name, inner in self._module.named_modules():
             if name:
                 inner.register_forward_hook(_Keep(self, name))
 
     def keep(self, name: str, out: Any) -> None:
-        """What a module gave at its first call, if it is a batch as large as the input."""
+        """What is read of a module's output at its first call, if it is a batch as large as the input."""
+        if self._parts is None or name in self._parts:
+            return
         found = next((x for x in tensors(out) if x.ndim and x.numel()), None)
         if found is not None and found.shape[0] == self._size and not found.is_complex():
-            self._outputs.setdefault(name, found.detach().clone())  # may be changed in place
+            self._parts[name] = Part.of(found, self._row)
 
-    def of(self, given: Any) -> tuple[Any, dict[str, Tensor]]:
-        """What it gives, and what each module inside gave on the way, in the order in which they ended."""
-        self._outputs = {}
+    def of(self, given: Any) -> Any:
+        """What it gives."""
         args, kwargs = given
         with _undisturbed(given):
-            return self._module(*args, **kwargs), self._outputs
+            return self._module(*args, **kwargs)
+
+    def parts(self, given: Any) -> tuple[Any, dict[str, Part]]:
+        """What it gives, and parts of what each module inside gave, in the order in which they ended."""
+        self._parts = parts = {}
+        try:
+            return self.of(given), parts
+        finally:
+            self._parts = None
 
 
 class _Keep:
