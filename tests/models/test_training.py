@@ -89,5 +89,6 @@ def test_targets_that_do_not_fit_are_described_at_the_first_batch(fit):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_textbook_cross_trains_ten_layers_on_digits(built, fit, activation, optimizer):
     made = built(data="digits", activation=activation, optimizer=optimizer, **{"model.depth": 10})
-    trainer = fit(made, max_epochs=10)
+    # After ten epochs SGD is still on its way, and how far depends on the processor's rounding.
+    trainer = fit(made, max_epochs=20)
     assert trainer.test(made.module, made.data, verbose=False)[0]["test/accuracy"] > 0.9
