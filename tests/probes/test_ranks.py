@@ -55,7 +55,7 @@ def trained(
             vitals.step(loss)
         elif vitals is not None:
             vitals.close()
-            watched, vitals = False, None
+            vitals = None
     weights = [p.detach().clone() for p in model.parameters()]
     if vitals is None:
         return weights, [], [], ()
