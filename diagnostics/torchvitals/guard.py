@@ -24,13 +24,17 @@ class Guard:
         try:
             yield
         except Exception as error:
-            if self._strict:
-                raise
-            if parts is not None and part in parts:
-                parts.remove(part)
-                _close(part)
-            failure = self._failure(part, error)
-            self.failures.setdefault(failure.where[0], failure)
+            self.failed(error, part, parts)
+
+    def failed(self, error: Exception, part: Any, parts: list[Any] | None = None) -> None:
+        """What `over` does with an error, for where entering a context at every step would cost too much."""
+        if self._strict:
+            raise error
+        if parts is not None and part in parts:
+            parts.remove(part)
+            _close(part)
+        failure = self._failure(part, error)
+        self.failures.setdefault(failure.where[0], failure)
 
     def _failure(self, part: Any, error: Exception) -> Finding:
         what = part if isinstance(part, str) else getattr(part, "name", type(part).__name__)

@@ -10,7 +10,7 @@ Where the loss comes with its graph, and only after the backward pass, `micro_st
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from torchvitals.guard import Guard
 from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
+from torchvitals.probes.reduce import host
 from torchvitals.probes.scaler import Scaler
 from torchvitals.probes.subject import Subject
 from torchvitals.schedule import Schedule
@@ -83,6 +84,7 @@ class Monitor:
         self._armed_until = -1
         self._ready = self._due = self._closed = False
         self._clipped = "unknown"
+        self._taking: dict[tuple[str, bool, int], tuple[tuple[Probe, Callable[..., Any]], ...]] = {}
         self._began = self._ended = time.perf_counter()
         self._probes = self._start_probes()
         self._open_step()
@@ -214,17 +216,33 @@ class Monitor:
 
     def _each(self, moment: str, *args: Any, **kwargs: Any) -> None:
         """Call one moment of all probes: of those that take part in every step, or of all in due ones."""
-        for probe in tuple(self._probes):
-            if self._due or probe.always or moment == "close":
-                with self._guard.over(probe, self._probes):
-                    getattr(probe, moment)(*args, **kwargs)
+        for probe, call in self._takers(moment):
+            try:
+                call(*args, **kwargs)
+            except Exception as error:
+                self._guard.failed(error, probe, self._probes)
+
+    def _takers(self, moment: str) -> tuple[tuple[Probe, Callable[..., Any]], ...]:
+        """Probes that have something to do at a moment, with what they do; remembered until one is switched
+        off, since most have nothing to do at most moments of most steps.
+        """
+        key = moment, self._due, len(self._probes)
+        if key not in self._taking:
+            self._taking[key] = tuple(
+                (probe, getattr(probe, moment))
+                for probe in self._probes
+                if moment == "close"
+                or ((self._due or probe.always) and getattr(type(probe), moment) is not getattr(Probe, moment))
+            )
+        return self._taking[key]
 
     def _measure(self, labels: Mapping[str, str]) -> _Pending:
         measurements = []
-        for probe in tuple(self._probes):
-            if self._due or probe.always:
-                with self._guard.over(probe, self._probes):
-                    measurements.extend(probe.collect())
+        for probe, collect in self._takers("collect"):
+            try:
+                measurements.extend(collect())
+            except Exception as error:
+                self._guard.failed(error, probe, self._probes)
         told = {
             "loss": _mean(self._losses),
             "loss_scale": self.scaler.scale() if self.scaler is not None else None,
@@ -281,8 +299,13 @@ def _mean(losses: list[Tensor | float]) -> Tensor | float | None:
 
 
 def _number(loss: Tensor | float) -> Tensor | float:
-    """A loss of any shape as one number, left on its device."""
-    return loss.detach().float().mean() if isinstance(loss, Tensor) else float(loss)
+    """A loss of any shape as one number, left on its device; on the CPU reading it waits for nothing."""
+    if not isinstance(loss, Tensor):
+        return float(loss)
+    loss = loss.detach()
+    if loss.device.type == "cpu" and loss.numel() == 1:
+        return host(loss.reshape(()))
+    return loss.float().mean()
 
 
 def _holds_nonfinite(table: Table) -> bool:

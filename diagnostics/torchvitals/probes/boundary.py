@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.measurement import Measurement, Row, stacked
-from torchvitals.probes.reduce import STATISTICS, first_bad, limit, summarise, tensors
+from torchvitals.probes.reduce import STATISTICS, first_bad, known_finite, limit, summarise, tensors
 from torchvitals.probes.subject import trains
 from torchvitals.probes.variation import FEATURES, features
 
@@ -69,6 +69,8 @@ class BoundaryProbe(Probe):
                 self._input(f"{stem}[{i}]" if i else stem, x)
 
     def _input(self, name: str, x: Tensor) -> None:
+        if not self._armed and known_finite(x):
+            return
         known = {"count": float(x.numel())}
         values = torch.cat([summarise(x), first_bad(x, self._index)])
         self._rows["input"].append(Row(name=name, known=known | {"limit": limit(x)}, values=values))
@@ -78,7 +80,7 @@ class BoundaryProbe(Probe):
 
     def gave(self, module: nn.Module, name: str, out: Any) -> None:
         found = next(tensors(out), None) if _training(module) else None
-        if found is not None and found.numel():
+        if found is not None and found.numel() and (self._armed or not known_finite(found)):
             known = {"count": float(found.numel()), "limit": limit(found)}
             self._rows["output"].append(Row(name=name, known=known, values=summarise(found)))
 

@@ -66,9 +66,9 @@ class Readback:
         parts = [m.values.reshape(-1) for m in measurements if m.values is not None]
         parts += [scalar.detach().double().reshape(1) for scalar in scalars.values()]
         parts += [bits for m in measurements for rows in m.units.values() for bits in rows]
-        self._layout = [(part.device, part.dtype, part.shape[0]) for part in parts]
-        devices = dict.fromkeys(part.device for part in parts)
-        self._copies = {d: _Copy([part for part in parts if part.device == d]) for d in devices}
+        self._parts = parts
+        away = dict.fromkeys(part.device for part in parts if part.device.type != "cpu")
+        self._copies = {d: _Copy([part for part in parts if part.device == d]) for d in away}
 
     def ready(self) -> bool:
         """Whether reading would not wait for a device."""
@@ -76,7 +76,9 @@ class Readback:
 
     def read(self) -> tuple[dict[str, Table], dict[str, float]]:
         """Tables by kind, rows of the same name merged, and the scalars."""
-        chunks = iter(self._chunks())
+        landed = {device: iter(copy.landed()) for device, copy in self._copies.items()}
+        # On the CPU there is nothing to copy: what was measured belongs to nobody else.
+        chunks = (next(landed[p.device]) if p.device in landed else p.numpy() for p in self._parts)
         values = [next(chunks) if m.values is not None else np.empty(0) for m in self._measurements]
         scalars = {name: float(next(chunks)[0]) for name in self._scalars}
         units = [{k: tuple(next(chunks) for _ in v) for k, v in m.units.items()} for m in self._measurements]
@@ -87,20 +89,12 @@ class Readback:
             tables[kind] = tables[kind].merge(table) if kind in tables else table
         return tables, scalars
 
-    def _chunks(self) -> list[np.ndarray]:
-        buffers = {device: copy.landed() for device, copy in self._copies.items()}
-        starts = dict.fromkeys(buffers, 0)
-        chunks = []
-        for device, dtype, length in self._layout:
-            width = np.dtype(np.float64 if dtype is torch.float64 else np.bool_)
-            stop = starts[device] + length * width.itemsize
-            chunks.append(buffers[device][starts[device] : stop].view(width))
-            starts[device] = stop
-        return chunks
-
 
 class _Copy:
+    """All parts of one device, on their way in one buffer."""
+
     def __init__(self, parts: Sequence[Tensor]) -> None:
+        self._layout = [(part.shape[0], part.dtype) for part in parts]
         packed = torch.cat([part.contiguous().view(torch.uint8) for part in parts])
         if packed.is_cuda:
             self._host = torch.empty_like(packed, device="cpu", pin_memory=True)
@@ -113,10 +107,16 @@ class _Copy:
     def ready(self) -> bool:
         return self._event is None or self._event.query()
 
-    def landed(self) -> np.ndarray:
+    def landed(self) -> list[np.ndarray]:
         if self._event is not None:
             self._event.synchronize()
-        return self._host.numpy()
+        buffer, start, chunks = self._host.numpy(), 0, []
+        for length, dtype in self._layout:
+            width = np.dtype(np.float64 if dtype is torch.float64 else np.bool_)
+            stop = start + length * width.itemsize
+            chunks.append(buffer[start:stop].view(width))
+            start = stop
+        return chunks
 
 
 def _table(measurement: Measurement, numbers: np.ndarray, bits: dict[str, tuple[np.ndarray, ...]]) -> Table:

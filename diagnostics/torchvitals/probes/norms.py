@@ -1,15 +1,20 @@
 """What probes of parameters share: sums of squares of many tensors in few passes."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch._C._nn import flatten_dense_tensors
 
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement
-from torchvitals.probes.reduce import NARROW, dense, limit, summarise_exactly
+from torchvitals.probes.reduce import NARROW, dense, host, limit, summarise_exactly
+
+SMALL = 2**14
+"""Entries up to which copying a tensor beside others is cheaper than a pass of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,30 @@ class NormProbe(Probe):
             if entry.x.numel():
                 groups.setdefault((entry.x.device, entry.x.dtype), []).append(entry)
         self._blocks += [_norms(self.kind, group, self.adds) for group in groups.values()]
+
+    def keep_whole(self, tensors: Sequence[Tensor]) -> bool:
+        """Measure tensors on the CPU as one row, in as little time as can be, if all of them are finite; else
+        do nothing. A pass over each of many small tensors costs far more than one over all of them.
+        """
+        small: dict[torch.dtype, list[Tensor]] = {}
+        total = 0.0
+        for x in tensors:
+            if x.device.type != "cpu" or x.is_sparse or x.is_complex() or x.dtype in NARROW:
+                return False
+            if x.numel() > SMALL or not x.is_contiguous():
+                total += host(torch.linalg.vector_norm(x)) ** 2
+            else:
+                small.setdefault(x.dtype, []).append(x)
+        for group in small.values():
+            total += host(torch.linalg.vector_norm(flatten_dense_tensors(group))) ** 2
+        if not math.isfinite(total):
+            return False
+        if tensors:
+            values = torch.tensor([[0.0, total]], dtype=torch.float64)
+            self._blocks.append(
+                Measurement(kind=self.kind, names=("all",), statistics=("nonfinite", "sum_sq"), values=values)
+            )
+        return True
 
     def collect(self) -> Iterable[Measurement]:
         blocks, self._blocks = self._blocks, []

@@ -21,7 +21,9 @@ class GradientProbe(NormProbe):
     always = True
 
     def gradients_ready(self, *, due: bool) -> None:
-        self.keep(Entry(name=name, x=dense(gradient)) for name, _, gradient in self.subject.gradients())
+        gradients = self.subject.gradients()
+        if due or not self.keep_whole([gradient for _, _, gradient in gradients]):
+            self.keep(Entry(name=name, x=dense(gradient)) for name, _, gradient in gradients)
 
 
 class ParameterProbe(NormProbe):

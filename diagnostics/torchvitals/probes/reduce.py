@@ -66,6 +66,15 @@ def first_bad(x: Tensor, batch: int) -> Tensor:
     return torch.where(bad.any(), place, NONE_BAD).reshape(1)
 
 
+def known_finite(x: Tensor) -> bool:
+    """Whether one pass over a tensor on the CPU shows that all of it is finite; False where it would take
+    more to know, or waiting for a device.
+    """
+    if x.device.type != "cpu" or x.layout is not torch.strided or x.is_complex():
+        return False
+    return math.isfinite(host(x.detach().sum(dtype=torch.float32 if x.dtype in NARROW else None)))
+
+
 def host(x: Tensor) -> float:
     """The value of a one-element CPU tensor, read from memory: no device is involved, so nothing waits."""
     return float(x.float().numpy() if x.dtype is torch.bfloat16 else x.numpy())
