@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction as Unseen  # by torch-function modes: the user's, and our own
 from torch.optim import Optimizer
 
 from torchvitals import registry
@@ -94,24 +95,24 @@ class Monitor:
     def begin(self, batch: Any = None) -> None:
         """A micro-batch is about to go through the model; `batch` where the adapter knows it."""
         if batch is not None:
-            with self.subject.clock:
+            with self.subject.clock, Unseen():
                 self._each("begin", batch, self._iteration)
 
     def objective(self, loss: Tensor | float | None) -> None:
         """The loss of a micro-batch, if with its graph: what depends on what can be read from it."""
         if isinstance(loss, Tensor) and loss.grad_fn is not None:
-            with self.subject.clock:
+            with self.subject.clock, Unseen():
                 self._each("objective", loss)
 
     def validation(self, loss: Tensor | float) -> None:
         """A loss on data that was not trained on; the next snapshot tells it."""
-        with self.subject.clock, self._guard.over("validation loss"):
+        with self.subject.clock, Unseen(), self._guard.over("validation loss"):
             self._val_loss = _number(loss)
 
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""
         self.objective(loss)
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             with self._guard.over("loss"):
                 if loss is not None:
                     self._losses.append(_number(loss))
@@ -124,19 +125,19 @@ class Monitor:
 
     def gradients_ready(self, optimizer: Optimizer | None = None, *, clipped: str = "no") -> None:
         """Gradients are what `optimizer` (None: all of them) will consume, but for clipping."""
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             self._ready, self._clipped = True, clipped
             self.subject.focus(optimizer)
             self._each("gradients_ready", due=self._due)
 
     def before_update(self, optimizer: Optimizer) -> None:
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             self._each("stepping", optimizer)
             if self._due:
                 self._each("before_update")
 
     def after_update(self, optimizer: Optimizer) -> None:
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             self._each("stepped", optimizer)
             if self._due:
                 self._each("after_update")
@@ -150,7 +151,7 @@ class Monitor:
         """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived. `labels`
         say why if it has not: skipped="scaler" or stepped="no".
         """
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             self._waiting = 0
             with self._guard.over("readback"):
                 self._queue.append(self._measure(labels))
@@ -167,7 +168,7 @@ class Monitor:
         if self._closed:
             return
         self._closed = True
-        with self.subject.clock:
+        with self.subject.clock, Unseen():
             self._drain(wait=True)
             self._each("close")
         self._judge.close(self.summary)
@@ -232,7 +233,9 @@ class Monitor:
                 (probe, getattr(probe, moment))
                 for probe in self._probes
                 if moment == "close"
-                or ((self._due or probe.always) and getattr(type(probe), moment) is not getattr(Probe, moment))
+                or (
+                    (self._due or probe.always) and getattr(type(probe), moment) is not getattr(Probe, moment)
+                )
             )
         return self._taking[key]
 
@@ -281,6 +284,10 @@ class Monitor:
                 f"No watched optimizer stepped in the last {self._waiting} iterations: was it replaced?"
             )
         return sentences
+
+
+def _has(probe: Probe, moment: str) -> bool:
+    return getattr(type(probe), moment) is not getattr(Probe, moment)
 
 
 def _schedule(given: Any) -> Schedule:

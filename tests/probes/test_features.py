@@ -106,9 +106,18 @@ def boundary(batches, *, schedule) -> list[set[str]]:
 
 def test_features_are_of_the_batch_where_it_is_told_and_of_due_steps_only():
     batch = {"x": torch.randn(4, 2), "ids": torch.arange(4), "y": torch.randn(4)}
-    always = {"input batch", "input batch[1]", "output model"}
-    due = always | {"features batch", "features batch[1]"}
-    assert boundary([batch] * 4, schedule=Schedule(dense=0, every=2)) == [due, always, due, always]
+    due = {"input batch", "input batch[1]", "output model", "features batch", "features batch[1]"}
+    assert boundary([batch] * 4, schedule=Schedule(dense=0, every=2)) == [due, set(), due, set()]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_in_the_other_steps_only_what_is_not_finite_is_told_of_the_batch(bad):
+    bad_batch = {"x": torch.tensor([[1.0, 1.0], [1.0, bad]])}
+    seldom = Schedule(dense=0, every=100)
+    assert boundary([{"x": torch.ones(2, 2)}, bad_batch], schedule=seldom)[1] == {
+        "input batch",
+        "output model",
+    }
 
 
 @pytest.mark.parametrize("x", [torch.eye(3).to_sparse(), torch.ones(3, 3, dtype=torch.complex64)])

@@ -1,7 +1,9 @@
 """The probe of the forward pass and of the gradients that come back to it."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,18 +11,13 @@ from torch import Tensor
 from torchvitals.probes.activations import BOUNDED, SILENT_BELOW
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
-from torchvitals.probes.reduce import STATISTICS, limit, resolution, summarise
+from torchvitals.probes.outputs import COLUMNS, Gradient, Output, Placed, Units, ends_of
+from torchvitals.probes.reduce import SMALL, dense, limit, resolution
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.subject import is_compiled
-from torchvitals.probes.variation import dormant, spread
 
-
-class _Units(NamedTuple):
-    """What is kept of a pre-activation until its output is there."""
-
-    fired: Tensor
-    positions: float
-    dim: int
+MAX_WAITING = 256
+"""Small tensors of which copies are kept until they are measured."""
 
 
 class ForwardProbe(Probe):
@@ -36,7 +33,9 @@ class ForwardProbe(Probe):
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
         self._tracer = Tracer(self, subject.clock)
-        self._rows: dict[str, list[Row]] = {kind: [] for kind in self.provides}
+        self._rows: list[Placed] = []
+        self._waiting: list[Output | Gradient] = []
+        self._place = count()
         self._armed = False
         self._error: Exception | None = None
         self._sites = self._reached = 0
@@ -49,7 +48,7 @@ class ForwardProbe(Probe):
         self._armed = False
         self._tracer.detach()
 
-    def before_activation(self, op: str, z: Tensor, unit_dim: int) -> _Units | None:
+    def before_activation(self, op: str, z: Tensor, unit_dim: int) -> Units | None:
         """Which units have a pre-activation that passes a gradient, and at how many positions each was looked
         at.
         """
@@ -58,25 +57,16 @@ class ForwardProbe(Probe):
         others = [dim for dim in range(z.ndim) if dim != unit_dim]
         top = z.detach().amax(others) if others else z.detach()
         # Written so that NaN counts as fired: a unit that is not a number is ill, but not silent.
-        return _Units(~(top <= SILENT_BELOW[op]), z.numel() / z.shape[unit_dim], unit_dim)
+        return Units(~(top <= SILENT_BELOW[op]), z.numel() / z.shape[unit_dim], unit_dim % z.ndim)
 
-    def site(self, name: str, op: str, out: Tensor, before: _Units | None) -> None:
-        known = {"op": op, "count": float(out.numel()), "limit": limit(out)}
+    def site(self, name: str, op: str, out: Tensor, before: Units | None) -> None:
         self._sites += 1
-        if "activation" in self.wanted:
-            values = torch.cat([summarise(out), spread(out)])
-            self._keep("activation", name, known | {"resolution": resolution(out)}, values)
-        if op in BOUNDED and "saturation" in self.wanted and (ends := _ends(op, out)) is not None:
-            self._keep("saturation", name, {"op": op, "count": known["count"]}, _saturated(out, *ends))
-        if before is not None:
-            positions = torch.tensor([before.positions], dtype=torch.float64)
-            still = dormant(out, before.dim)
-            self._keep("silence", name, {"op": op}, positions, fired=before.fired, dormant=still)
+        ends = ends_of(op, out) if op in BOUNDED and "saturation" in self.wanted else None
+        known = {"op": op, "count": float(out.numel()), "limit": limit(out)}
+        x = dense(out).reshape(1, -1) if out.is_sparse else dense(out)  # stored entries are no samples
+        self._keep(Output(next(self._place), name, known | {"resolution": resolution(out)}, x, ends, before))
         if "activation_gradient" in self.wanted and out.requires_grad and out.grad_fn is not None:
             out.register_hook(_GradientHook(self, name, known))
-
-    def _keep(self, kind: str, name: str, known: dict[str, Any], values: Tensor, **units: Tensor) -> None:
-        self._rows[kind].append(Row(name=name, known=known, values=values, units=units))
 
     def gradient(self, name: str, known: dict[str, Any], gradient: Tensor) -> None:
         if not self._armed:
@@ -85,9 +75,26 @@ class ForwardProbe(Probe):
             with self.subject.clock:
                 self._reached += 1
                 known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
-                self._keep("activation_gradient", name, known, summarise(gradient))
+                self._keep(Gradient(next(self._place), name, known, dense(gradient)))
         except Exception as error:
             self.failed(error)
+
+    def _keep(self, seen: "Output | Gradient") -> None:
+        """Measure now what is large; what is small costs least beside others of its shape."""
+        if seen.x.numel() > SMALL:
+            self._rows += seen.rows([seen], seen.x[None], self.wanted)
+            return
+        self._waiting.append(replace(seen, x=seen.x.clone()))
+        if len(self._waiting) == MAX_WAITING:
+            self._measure()
+
+    def _measure(self) -> None:
+        groups: dict[Any, list[Any]] = {}
+        for seen in self._waiting:
+            groups.setdefault(seen.like, []).append(seen)
+        self._waiting = []
+        for group in groups.values():
+            self._rows += group[0].rows(group, torch.stack([seen.x for seen in group]), self.wanted)
 
     def failed(self, error: Exception) -> None:
         self._error = self._error or error
@@ -95,17 +102,16 @@ class ForwardProbe(Probe):
     def collect(self) -> Iterable[Measurement]:
         if self._error is not None:
             raise self._error
-        rows, self._rows = self._rows, {kind: [] for kind in self.provides}
+        self._measure()
+        rows, self._rows = sorted(self._rows, key=lambda row: row[0]), []
         self.subject.executed(self._tracer.order)
+        by_kind: dict[str, list[Row]] = {kind: [] for kind in COLUMNS}
+        for _, kind, row in rows:
+            by_kind[kind].append(row)
         # Gradients arrive last site first; the table is in execution order.
-        place = {row.name: i for i, row in enumerate(rows["activation"])}
-        rows["activation_gradient"].sort(key=lambda row: place.get(row.name, 0))
-        return [
-            *stacked("activation", rows["activation"], (*STATISTICS, "spread", "freedom")),
-            *stacked("activation_gradient", rows["activation_gradient"], STATISTICS),
-            *stacked("saturation", rows["saturation"], ("saturated",)),
-            *stacked("silence", rows["silence"], ("positions",)),
-        ]
+        place = {row.name: i for i, row in enumerate(by_kind["activation"])}
+        by_kind["activation_gradient"].sort(key=lambda row: place.get(row.name, 0))
+        return [m for kind, found in by_kind.items() for m in stacked(kind, found, COLUMNS[kind])]
 
     def blind(self) -> Iterable[str]:
         yield from self._tracer.notes
@@ -116,23 +122,6 @@ class ForwardProbe(Probe):
             yield "No gradient came back to any site: nothing was backpropagated through the model's outputs."
         if not self._sites:
             yield "No training forward pass of the model was seen, so no activations were measured."
-
-
-def _ends(op: str, out: Tensor) -> tuple[float, float] | None:
-    """The outputs at and beyond which a bounded activation is flat.
-
-    A `hardtanh` may have any; autograd remembers them. One that ends at 0 is a `relu6`, which is silent there
-    and not saturated.
-    """
-    if op != "hardtanh":
-        return BOUNDED[op]
-    low = getattr(out.grad_fn, "_saved_min_val", 0.0)
-    return (low, getattr(out.grad_fn, "_saved_max_val", 0.0)) if low < 0 else None
-
-
-def _saturated(out: Tensor, low: float, high: float) -> Tensor:
-    out = out.detach()
-    return (torch.count_nonzero(out <= low) + torch.count_nonzero(out >= high)).double().reshape(1)
 
 
 class _GradientHook:

@@ -11,22 +11,17 @@ from torch._C._nn import flatten_dense_tensors
 
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement
-from torchvitals.probes.reduce import NARROW, dense, host, limit, summarise_exactly
-
-SMALL = 2**14
-"""Entries up to which copying a tensor beside others is cheaper than a pass of its own."""
+from torchvitals.probes.reduce import NARROW, SMALL, host, limit, summarise_exactly, sums_hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row to be: a tensor under its name, and what is known of it besides its norm."""
+    """One row to be: a dense tensor under its name, and what is known of it besides its norm."""
 
     name: str
     x: Tensor
     known: Mapping[str, float | str] = field(default_factory=dict)
     """statistics that needed no measuring"""
-    counts: Tensor | None = None
-    """further statistics, measured: float64, on the device of `x`"""
 
 
 class NormProbe(Probe):
@@ -34,7 +29,7 @@ class NormProbe(Probe):
 
     kind: ClassVar[str]
     adds: ClassVar[tuple[str, ...]] = ()
-    """names of the numbers in `Entry.counts`"""
+    """names of the numbers that `further` gives"""
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
@@ -46,7 +41,15 @@ class NormProbe(Probe):
         for entry in entries:
             if entry.x.numel():
                 groups.setdefault((entry.x.device, entry.x.dtype), []).append(entry)
-        self._blocks += [_norms(self.kind, group, self.adds) for group in groups.values()]
+        for group in groups.values():
+            values = _norms([entry.x for entry in group])
+            if self.adds:
+                values = torch.cat([values, self.further(group)], dim=1)
+            self._blocks.append(_measurement(self.kind, group, ("nonfinite", "sum_sq", *self.adds), values))
+
+    def further(self, entries: list[Entry]) -> Tensor:
+        """What the probe adds to entries of one device and dtype: float64, shape (entries, adds)."""
+        raise NotImplementedError
 
     def keep_whole(self, tensors: Sequence[Tensor]) -> bool:
         """Measure tensors on the CPU as one row, in as little time as can be, if all of them are finite; else
@@ -77,37 +80,32 @@ class NormProbe(Probe):
         return blocks
 
 
-def _norms(kind: str, entries: list[Entry], adds: tuple[str, ...]) -> Measurement:
-    """Sums of squares of tensors of one device and dtype, in one fused pass.
-
-    A norm that is not finite sends its tensor into a second, exact look on the CPU, where looking is free. On
-    other devices the norms are summed in float64, where only NaN and Inf can make them so: `nonfinite` is
-    then 1 for "any".
-    """
-    tensors = [dense(entry.x) for entry in entries]
+def _measurement(kind: str, entries: list[Entry], statistics: tuple[str, ...], values: Tensor) -> Measurement:
     known: dict[str, list] = {
-        "count": [float(x.numel()) for x in tensors],
-        "limit": [limit(x) for x in tensors],
+        "count": [float(entry.x.numel()) for entry in entries],
+        "limit": [limit(entries[0].x)] * len(entries),
         **{key: [entry.known[key] for entry in entries] for key in entries[0].known},
     }
-    values = _on_cpu(tensors) if tensors[0].device.type == "cpu" else _on_device(tensors)
-    counts = [entry.counts for entry in entries if entry.counts is not None]
-    return Measurement(
-        kind=kind,
-        names=tuple(entry.name for entry in entries),
-        known=known,
-        statistics=("nonfinite", "sum_sq", *adds),
-        values=torch.cat([values, torch.stack(counts)], dim=1) if counts else values,
-    )
+    names = tuple(entry.name for entry in entries)
+    return Measurement(kind=kind, names=names, known=known, statistics=statistics, values=values)
 
 
-def _on_cpu(tensors: list[Tensor]) -> Tensor:
+def _norms(tensors: list[Tensor]) -> Tensor:
+    """`nonfinite` and `sum_sq` of tensors of one device and dtype: shape (n, 2), float64.
+
+    On the CPU, where looking is free, exact whatever they hold. On other devices the norms are summed in
+    float64, in one fused pass, where only NaN and Inf can make them not finite: `nonfinite` is then 1 for
+    "any".
+    """
+    if tensors[0].device.type != "cpu":
+        return _on_device(tensors)
     wide = [x.float() for x in tensors] if tensors[0].dtype in NARROW else tensors
-    found = torch.stack(torch._foreach_norm(wide)).double()  # pyright: ignore[reportPrivateImportUsage]
-    values = torch.stack([torch.zeros_like(found), found * found], dim=1)
-    for i in (~torch.isfinite(values[:, 1])).numpy().nonzero()[0]:
-        exact = summarise_exactly(tensors[i])
-        values[i, 0], values[i, 1] = exact[0], exact[2]
+    squares = torch.stack(torch._foreach_norm(wide)).double().square()  # pyright: ignore[reportPrivateImportUsage]
+    values = torch.stack([torch.zeros_like(squares), squares], dim=1)
+    if not sums_hold(squares):
+        for row, x in zip(values, tensors, strict=True):
+            if not sums_hold(row[1]):
+                row[:] = summarise_exactly(x)[::2]
     return values
 
 

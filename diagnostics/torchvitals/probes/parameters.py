@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.norms import Entry, NormProbe
-from torchvitals.probes.reduce import dense, resolution
+from torchvitals.probes.reduce import count_zeros, dense, numbers, resolution
 from torchvitals.probes.twins import is_matrix, symmetric_rows
 
 
@@ -66,13 +67,13 @@ class UpdateProbe(NormProbe):
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
         self._before: dict[str, Tensor] = {}
-        self._moved: dict[str, Tensor] = {}
+        self._wishes: dict[str, _Wish] = {}
 
     def gradients_ready(self, *, due: bool) -> None:
         # Noted here and not after the step: optimizers may write into gradients, and users empty them. What
         # clips them later leaves zeros and no others at 0.
         if due:
-            self._moved |= {name: _moved(gradient.detach()) for name, _, gradient in self.subject.gradients()}
+            self._wishes |= {name: _Wish.of(gradient) for name, _, gradient in self.subject.gradients()}
 
     def before_update(self) -> None:
         trainable = [(n, p) for n, p in self.subject.parameters if p.requires_grad and p.is_floating_point()]
@@ -82,20 +83,21 @@ class UpdateProbe(NormProbe):
     def collect(self) -> Iterable[Measurement]:
         now = {name: p.detach() for name, p in self.subject.parameters}
         kept = [n for n, before in self._before.items() if n in now and now[n].shape == before.shape]
-        self.keep(
-            Entry(
-                name=name,
-                x=now[name] - self._before[name],
-                known={"resolution": resolution(now[name])},
-                counts=_counts(now[name], self._before[name], self._moved.get(name)),
-            )
-            for name in kept
-        )
+        self.keep(self._entry(name, now[name]) for name in kept)
         self.disarm()
         return super().collect()
 
+    def _entry(self, name: str, now: Tensor) -> Entry:
+        change = torch.sub(now, before := self._before[name], out=before)
+        return Entry(name=name, x=dense(change), known={"resolution": resolution(now)})
+
+    def further(self, entries: list[Entry]) -> Tensor:
+        wishes = [self._wishes.get(entry.name) or _Wish.none(entry.x) for entry in entries]
+        found = [wish.counts(entry.x) for wish, entry in zip(wishes, entries, strict=True)]
+        return numbers(found, entries[0].x.device)
+
     def disarm(self) -> None:
-        self._before, self._moved = {}, {}
+        self._before, self._wishes = {}, {}
 
     def blind(self) -> Iterable[str]:
         held = self.subject.held()
@@ -105,17 +107,34 @@ class UpdateProbe(NormProbe):
             yield "The optimizer holds no parameter of the model."
 
 
-def _moved(gradient: Tensor) -> Tensor:
-    """Entries that the gradient wants to move; those that a sparse one does not store it does not."""
-    return (gradient.to_dense() if gradient.is_sparse else gradient) != 0
+@dataclass(frozen=True)
+class _Wish:
+    """Which entries of a parameter its gradient wants to move."""
 
+    idle: float | Tensor
+    """how many it does not"""
+    moved: Tensor | None
+    """those that it does; None where that is all of them, as for most parameters"""
 
-def _counts(now: Tensor, before: Tensor, moved: Tensor | None) -> Tensor:
-    """`unchanged` and `idle`: shape (2,), float64. Without a gradient all entries are idle."""
-    if moved is None:
-        moved = torch.zeros((), dtype=torch.bool, device=now.device)
-    unchanged = torch.count_nonzero((now == before) & moved)
-    return torch.stack([unchanged, now.numel() - torch.count_nonzero(moved)]).double()
+    @classmethod
+    def of(cls, gradient: Tensor) -> "_Wish":
+        """Entries that a sparse gradient does not store it does not move."""
+        gradient = gradient.detach()
+        gradient = gradient.to_dense() if gradient.is_sparse else gradient
+        idle = count_zeros(gradient)
+        return cls(idle, None if idle == 0.0 and isinstance(idle, float) else gradient != 0)
+
+    @classmethod
+    def none(cls, parameter: Tensor) -> "_Wish":
+        """Without a gradient all entries are idle."""
+        return cls(float(parameter.numel()), torch.zeros((), dtype=torch.bool, device=parameter.device))
+
+    def counts(self, change: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """`unchanged` and `idle`, given how the update changed the parameter."""
+        still = count_zeros(change)
+        if self.moved is not None:  # of those that stood still, less the ones that had no reason to move
+            still = still - count_zeros(change.masked_fill(self.moved, 1.0))
+        return still, self.idle
 
 
 class SymmetryProbe(Probe):

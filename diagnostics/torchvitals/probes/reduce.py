@@ -1,10 +1,11 @@
 """Reductions of one tensor to a few numbers, without waiting for a device and without disturbing anything."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,10 @@ NARROW = (torch.float16, torch.bfloat16)
 """Floating dtypes too narrow to sum in."""
 STATISTICS = ("nonfinite", "sum", "sum_sq", "abs_max")
 """Order of the numbers that `summarise` returns."""
+SMALL = 2**14
+"""Entries up to which a pass over a tensor costs less than calling for it."""
+TINY = 1e-15
+"""Norm below which squares of a float32 tensor underflow, and have to be summed in float64."""
 
 
 def dense(x: Tensor) -> Tensor:
@@ -25,20 +30,45 @@ def dense(x: Tensor) -> Tensor:
 
 
 def summarise(x: Tensor) -> Tensor:
-    """`STATISTICS` of a tensor of any shape and floating dtype: shape (4,), float64, on the device of `x`.
+    """`STATISTICS` of a tensor of any shape and floating dtype: shape (4,), float64, on the device of `x`."""
+    return summarise_each(dense(x)[None])[0]
 
-    On the CPU three cheap passes suffice as long as everything is finite, and looking at the result costs no
-    synchronisation. Elsewhere all passes run unconditionally, because branching would wait for the device.
+
+def summarise_each(xs: Tensor) -> Tensor:
+    """`STATISTICS` of each of the stacked dense tensors `xs`, shape (n, ...): shape (n, 4), float64."""
+    if xs.numel() == 0:
+        return xs.new_zeros((xs.shape[0], 4), dtype=torch.float64)
+    if xs.shape[0] == 1 and xs.numel() > SMALL:
+        return _summarise_large(xs[0])[None]
+    rows = xs.reshape(xs.shape[0], -1)
+    rows = rows.float() if rows.dtype in NARROW else rows
+    if xs.device.type == "cpu":
+        squares = rows.square().sum(1).double()
+        if sums_hold(squares):
+            extreme = torch.maximum(rows.amax(1), -rows.amin(1)).double()
+            return torch.stack([torch.zeros_like(squares), rows.sum(1).double(), squares, extreme], dim=1)
+    return torch.stack([summarise_exactly(row) for row in rows])
+
+
+def sums_hold(squares: Tensor) -> bool:
+    """Whether sums of squares of float32 tensors, on the CPU, have neither over- nor underflown; then the
+    tensors are finite.
     """
-    x = dense(x)
-    if x.numel() == 0:
-        return x.new_zeros(4, dtype=torch.float64)
+    found = squares.numpy()
+    return bool(((found > TINY**2) & (found < math.inf)).all())
+
+
+def _summarise_large(x: Tensor) -> Tensor:
+    """On the CPU three cheap passes suffice as long as everything is finite and no square underflows, and
+    looking at the result costs no synchronisation. Elsewhere all passes run unconditionally, because
+    branching would wait for the device.
+    """
     if x.device.type != "cpu":
         return summarise_exactly(x)
     wide = torch.float32 if x.dtype in NARROW else None
     norm = host(torch.linalg.vector_norm(x, dtype=wide))
     total = host(x.sum(dtype=wide))
-    if not (math.isfinite(norm) and math.isfinite(total)):
+    if not (TINY < norm < math.inf and math.isfinite(total)):
         return summarise_exactly(x)
     low, high = torch.aminmax(x)
     return torch.tensor([0.0, total, norm * norm, max(-host(low), host(high))], dtype=torch.float64)
@@ -73,6 +103,27 @@ def known_finite(x: Tensor) -> bool:
     if x.device.type != "cpu" or x.layout is not torch.strided or x.is_complex():
         return False
     return math.isfinite(host(x.detach().sum(dtype=torch.float32 if x.dtype in NARROW else None)))
+
+
+def count_zeros(x: Tensor) -> float | Tensor:
+    """Entries that are exactly 0; where reading a number would wait for a device, as a float64 scalar."""
+    if x.device.type != "cpu":
+        return (x.numel() - torch.count_nonzero(x)).double()
+    if x.dtype in NARROW:
+        return float(x.numel()) - float(torch.count_nonzero(x).numpy())
+    return float(np.count_nonzero(x.numpy() == 0))  # several times faster than torch
+
+
+def numbers(rows: Sequence[Sequence[float | Tensor]], device: torch.device) -> Tensor:
+    """Numbers, some of them on `device`, as one tensor there: float64, shape (rows, columns)."""
+    if device.type == "cpu":
+        return torch.tensor(rows, dtype=torch.float64)
+    return torch.stack([torch.stack([_on(device, x) for x in row]) for row in rows])
+
+
+def _on(device: torch.device, x: float | Tensor) -> Tensor:
+    """A float64 scalar there; filling memory, unlike copying a number to it, waits for nothing."""
+    return x if isinstance(x, Tensor) else torch.full((), x, dtype=torch.float64, device=device)
 
 
 def host(x: Tensor) -> float:

@@ -35,6 +35,7 @@ class Subject:
         self.parameters: tuple[tuple[str, nn.Parameter], ...] = ()
         self.clock = Clock()
         self._order: dict[str, int] = {}
+        self._modules: list[tuple[str, nn.Module]] | None = None
         self._focus: set[int] | None = None
         self.refresh()
         if not self.parameters:
@@ -51,6 +52,7 @@ class Subject:
             last = len(self._order)
             named.sort(key=lambda item: self._order.get(item[0].rpartition(".")[0], last))
         self.parameters = tuple(named)
+        self._modules = None
         self._foreign = len(self.held().difference(id(p) for _, p in named))
 
     def executed(self, paths: Iterable[str]) -> None:
@@ -77,8 +79,13 @@ class Subject:
 
     def modules(self) -> list[tuple[str, nn.Module]]:
         """Modules by path, root first, without the inside of compiled modules: hooks there would break the
-        graph.
+        graph. As they were at the last `refresh`.
         """
+        if self._modules is None:
+            self._modules = self._found_modules()
+        return self._modules
+
+    def _found_modules(self) -> list[tuple[str, nn.Module]]:
         found: list[tuple[str, nn.Module]] = []
         hidden: set[int] = set()
         for path, module in self.model.named_modules():
