@@ -254,8 +254,8 @@ def test_parts_that_fail_leave_no_hook_and_are_each_named(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("no")
 
-    for room in ("forward", "boundary"):
-        monkeypatch.setattr(f"torchvitals.probes.{room}.summarise", broken)
+    for name in ("forward.dense", "boundary.summarise"):
+        monkeypatch.setattr(f"torchvitals.probes.{name}", broken)
     model = net()
     vitals = run(model, sgd(model))
     assert hooks(model) == []

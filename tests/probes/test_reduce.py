@@ -1,5 +1,7 @@
 """Every reduction against its slow float64 twin."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from torchvitals.core.tables import NONE_BAD, ROWS
-from torchvitals.probes.reduce import first_bad, summarise, tensors
+from torchvitals.probes.reduce import first_bad, summarise, summarise_each, tensors
 from torchvitals.probes.twins import twins
+from torchvitals.probes.variation import spread_each
 
 FLOATS = st.one_of(
     st.floats(-1e6, 1e6, width=32), st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0])
@@ -82,3 +85,34 @@ def test_twins_are_rows_that_agree_up_to_rounding_at_any_scale(scale):
     row = torch.randn(50, generator=torch.Generator().manual_seed(0)) * scale
     w = torch.stack([row, row * (1 + 1e-7), row * 1.01, torch.zeros(50), torch.zeros(50)])
     assert twins(w).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (40, 50), (300, 100)], ids=["tiny", "small", "large"])
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e15, 1e25])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+def test_statistics_hold_over_all_sizes_and_scales(shape, scale, offset):
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.randn(shape, generator=generator) + offset) * scale
+    wide = x.double()
+    summary = summarise_each(x[None])
+    expected = [wide.sum().item(), wide.square().sum().item(), wide.abs().max().item()]
+    assert summary[0, 0] == 0
+    assert summary[0, 1].item() == pytest.approx(expected[0], rel=1e-5, abs=1e-5 * expected[1] ** 0.5)
+    assert summary[0, 2:].tolist() == pytest.approx(expected[1:], rel=1e-5)
+    deviations = (wide - wide.mean(0)).square().sum().item()
+    for known in (None, summary[:, 2]):
+        assert spread_each(x[None], known)[0].tolist() == pytest.approx(
+            [deviations, x.numel() - shape[1]], rel=1e-4
+        )
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (1, 300, 100)], ids=["together", "large"])
+def test_what_is_not_finite_is_counted_and_left_out(shape, bad):
+    xs = torch.ones(shape)
+    xs[0, 1, 2] = bad
+    (nonfinite, total, squares, extreme), *others = summarise_each(xs).tolist()
+    left = math.prod(shape[1:]) - 1
+    assert [nonfinite, total, squares, extreme] == pytest.approx([1, left, left, 1])
+    assert all(row == pytest.approx([0, left + 1, left + 1, 1]) for row in others)
+    assert spread_each(xs)[0].tolist() == [0, 0]

@@ -11,7 +11,7 @@ from torch._C._nn import flatten_dense_tensors
 
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement
-from torchvitals.probes.reduce import NARROW, SMALL, host, limit, summarise_exactly, sums_hold
+from torchvitals.probes.reduce import NARROW, SMALL, exactly, host, limit, sums_hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _norms(tensors: list[Tensor]) -> Tensor:
     if not sums_hold(squares):
         for row, x in zip(values, tensors, strict=True):
             if not sums_hold(row[1]):
-                row[:] = summarise_exactly(x)[::2]
+                row[:] = exactly(x.reshape(1, -1))[0, ::2]
     return values
 
 

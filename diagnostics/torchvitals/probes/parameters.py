@@ -122,7 +122,7 @@ class _Wish:
         gradient = gradient.detach()
         gradient = gradient.to_dense() if gradient.is_sparse else gradient
         idle = count_zeros(gradient)
-        return cls(idle, None if idle == 0.0 and isinstance(idle, float) else gradient != 0)
+        return cls(idle, None if isinstance(idle, float) and idle == 0 else gradient != 0)
 
     @classmethod
     def none(cls, parameter: Tensor) -> "_Wish":

@@ -47,7 +47,7 @@ def summarise_each(xs: Tensor) -> Tensor:
         if sums_hold(squares):
             extreme = torch.maximum(rows.amax(1), -rows.amin(1)).double()
             return torch.stack([torch.zeros_like(squares), rows.sum(1).double(), squares, extreme], dim=1)
-    return torch.stack([summarise_exactly(row) for row in rows])
+    return exactly(rows)
 
 
 def sums_hold(squares: Tensor) -> bool:
@@ -64,24 +64,23 @@ def _summarise_large(x: Tensor) -> Tensor:
     branching would wait for the device.
     """
     if x.device.type != "cpu":
-        return summarise_exactly(x)
+        return exactly(x.reshape(1, -1))[0]
     wide = torch.float32 if x.dtype in NARROW else None
     norm = host(torch.linalg.vector_norm(x, dtype=wide))
     total = host(x.sum(dtype=wide))
     if not (TINY < norm < math.inf and math.isfinite(total)):
-        return summarise_exactly(x)
+        return exactly(x.reshape(1, -1))[0]
     low, high = torch.aminmax(x)
     return torch.tensor([0.0, total, norm * norm, max(-host(low), host(high))], dtype=torch.float64)
 
 
-def summarise_exactly(x: Tensor) -> Tensor:
-    """`STATISTICS` of a dense real tensor, summed in float64 with NaN and Inf left out."""
-    bad = (~torch.isfinite(x)).sum(dtype=torch.float64)
-    clean = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = torch.aminmax(clean)
-    norm = torch.linalg.vector_norm(clean, dtype=torch.float64)
-    extreme = torch.maximum(-low, high).double()
-    return torch.stack([bad, clean.sum(dtype=torch.float64), norm * norm, extreme])
+def exactly(rows: Tensor) -> Tensor:
+    """`STATISTICS` of each row of a matrix, summed in float64 with NaN and Inf left out: shape (n, 4)."""
+    bad = (~torch.isfinite(rows)).sum(1, dtype=torch.float64)
+    clean = torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+    norm = torch.linalg.vector_norm(clean, dim=1, dtype=torch.float64)
+    extreme = torch.maximum(clean.amax(1), -clean.amin(1)).double()
+    return torch.stack([bad, clean.sum(1, dtype=torch.float64), norm * norm, extreme], dim=1)
 
 
 def first_bad(x: Tensor, batch: int) -> Tensor:

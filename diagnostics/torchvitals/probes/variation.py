@@ -41,7 +41,7 @@ def spread_each(xs: Tensor, sum_sq: Tensor | None = None) -> Tensor:
     if not _has_samples(xs[0]):
         return torch.zeros((xs.shape[0], 2), dtype=torch.float64, device=xs.device)
     if xs.shape[0] == 1 and xs.numel() > SMALL:
-        return _spread_large(xs[0], sum_sq)[None]
+        return _spread_large(xs[0], None if sum_sq is None else sum_sq[0])[None]
     means = _means(xs, 1)
     if sum_sq is not None and xs.device.type == "cpu":
         left = sum_sq - means.double().square().reshape(xs.shape[0], -1).sum(1) * xs.shape[1]
