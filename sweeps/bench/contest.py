@@ -1,0 +1,89 @@
+"""Ours and the peers on the same nets, turn by turn: what a look costs, and what a run costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sweeps.bench import ours
+from sweeps.bench.figures import excess, median_interval, middle, overhead
+from sweeps.bench.nets import NETS, Net
+from sweeps.bench.overhead import QUICK_ROUNDS, Say, about
+from sweeps.bench.ours import ALWAYS_ON, NAME, NEVER, STEPS
+from sweeps.bench.peers import TOOLS, Tool
+from sweeps.bench.timing import BARE, FIRST, Lane, Watcher, race
+from torchvitals import Schedule
+
+LOOKS = ours.counts(Schedule())
+"""What "as many looks as ours" means."""
+OURS = Tool(
+    name=NAME,
+    module="torchvitals",
+    measures="gradients, parameters, updates, activations and their gradients of every site, silent units,"
+    " wiring, loss and data, and a verdict; gradient norms and NaN in every step",
+    counts=ours.counts(Schedule()),
+    against="look",
+    watchers=(ours.watcher(), ours.watcher(ALWAYS_ON, NEVER)),
+)
+
+
+def measured(*, quick: bool, device: str, say: Say) -> dict[str, Any]:
+    """Per net: every tool's cost of a look and of a quiet step, and its overhead at its default and at ours."""
+    nets = [net for net in NETS if net.contest]
+    chosen = [replace(net, contest=QUICK_ROUNDS) for net in nets[:1]] if quick else nets
+    tools = [OURS, *(tool for tool in TOOLS if tool.installed)]
+    return {
+        "missing": [tool.name for tool in TOOLS if not tool.installed],
+        "tools": [{"name": t.name, "measures": t.measures, "against": t.against} for t in tools],
+        "nets": [_net(net, tools, device, say) for net in chosen],
+    }
+
+
+def _net(net: Net, tools: Sequence[Tool], device: str, say: Say) -> dict[str, Any]:
+    watchers: list[Watcher] = [watcher for tool in tools for watcher in tool.watchers]
+    lanes = race(
+        lambda: net.training(device),
+        lambda step: net.batch_of(step, device),
+        watchers,
+        net.contest,
+        after=lambda done: say(f"{net.name}, step {done} of {net.contest}"),
+    )
+    told = [_tool(tool, lanes) for tool in tools]
+    mine = told[0]["kinds"]
+    return {**about(net, lanes[BARE], device), "tools": [_compared(t, mine) for t in told]}
+
+
+def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
+    bare = lanes[BARE].seconds
+    mine = [lanes[watcher.name] for watcher in tool.watchers]
+    costs: dict[str, list[float]] = {}
+    for lane in mine:
+        for kind, values in excess(lane.seconds, bare, lane.kinds()).items():
+            costs.setdefault(kind, []).extend(values)
+    pooled = {kind: np.asarray(values) for kind, values in costs.items()}
+    # Whoever has no quiet steps can be left out of them.
+    resting = pooled if "quiet" in pooled else {**pooled, "quiet": np.zeros(1)}
+    return {
+        "name": tool.name,
+        "against": tool.against,
+        "error": next((lane.error for lane in mine if lane.error), ""),
+        "same_weights": all(lane.training.same_weights(lanes[BARE].training) for lane in mine),
+        "kinds": {k: _kind(v) for k, v in costs.items() if k != "first"},
+        "default": overhead(pooled, tool.counts, 0.0, bare[FIRST:], STEPS),
+        "equal": overhead(resting, LOOKS, 0.0, bare[FIRST:], STEPS),
+    }
+
+
+def _kind(values: list[float]) -> dict[str, Any]:
+    return {**(middle(values) or {}), "interval": median_interval(values)}
+
+
+def _compared(tool: dict[str, Any], mine: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """With what a step costs us that sees about as much, and whether that is less."""
+    if tool["name"] == NAME:
+        return tool
+    theirs, ours_ = tool["kinds"].get("look"), mine.get(tool["against"])
+    if tool["error"] or not theirs or not ours_:
+        return {**tool, "ours": ours_ and ours_["median"], "cheaper": None}
+    return {**tool, "ours": ours_["median"], "cheaper": ours_["median"] <= theirs["median"]}
