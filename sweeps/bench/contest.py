@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from sweeps.bench import ours
-from sweeps.bench.figures import excess, median_interval, middle, overhead
+from sweeps.bench.figures import excess, overhead
 from sweeps.bench.nets import NETS, Net
-from sweeps.bench.overhead import QUICK_ROUNDS, Say, about
 from sweeps.bench.ours import ALWAYS_ON, NAME, NEVER, STEPS
+from sweeps.bench.overhead import QUICK_ROUNDS, Say, about, told_of
 from sweeps.bench.peers import TOOLS, Tool
 from sweeps.bench.timing import BARE, FIRST, Lane, Watcher, race
 from torchvitals import Schedule
@@ -29,7 +29,7 @@ OURS = Tool(
 
 
 def measured(*, quick: bool, device: str, say: Say) -> dict[str, Any]:
-    """Per net: every tool's cost of a look and of a quiet step, and its overhead at its default and at ours."""
+    """Per net: what a look and a quiet step of every tool cost, and a run at its default and at ours."""
     nets = [net for net in NETS if net.contest]
     chosen = [replace(net, contest=QUICK_ROUNDS) for net in nets[:1]] if quick else nets
     tools = [OURS, *(tool for tool in TOOLS if tool.installed)]
@@ -68,15 +68,13 @@ def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
         "name": tool.name,
         "against": tool.against,
         "error": next((lane.error for lane in mine if lane.error), ""),
-        "same_weights": all(lane.training.same_weights(lanes[BARE].training) for lane in mine),
-        "kinds": {k: _kind(v) for k, v in costs.items() if k != "first"},
+        "same_weights": all(
+            lane.training.same_weights(lanes[BARE].training) for lane in mine if not lane.error
+        ),
+        "kinds": told_of(costs),
         "default": overhead(pooled, tool.counts, 0.0, bare[FIRST:], STEPS),
         "equal": overhead(resting, LOOKS, 0.0, bare[FIRST:], STEPS),
     }
-
-
-def _kind(values: list[float]) -> dict[str, Any]:
-    return {**(middle(values) or {}), "interval": median_interval(values)}
 
 
 def _compared(tool: dict[str, Any], mine: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

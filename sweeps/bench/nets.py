@@ -109,7 +109,7 @@ NETS = (
         optimizer=lambda model: SGD(model.parameters(), lr=0.05, momentum=0.9),
         batch=pictures(3, 32, 32, samples=32),
         big=True,
-        rounds=150,
+        rounds=300,
         contest=40,
     ),
     Net(

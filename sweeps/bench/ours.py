@@ -1,6 +1,6 @@
 """torchvitals as a watcher: at its defaults, and its always-on tier alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -18,6 +18,8 @@ STEPS = 1000
 """Length of the run for which overhead is told."""
 NEVER = Schedule(dense=1, every=10**9)
 """Due at the first step and at no other."""
+SCHEDULES: Mapping[str, Schedule] = {NAME: Schedule(), ALWAYS_ON: NEVER}
+"""The two settings that are measured."""
 
 
 class Looks:

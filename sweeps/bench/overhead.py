@@ -1,43 +1,43 @@
 """What torchvitals costs over a run of 1,000 steps, on five nets, at its defaults and always-on alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
-import numpy as np
-
 from sweeps.bench import ours
+from sweeps.bench.children import alone
 from sweeps.bench.figures import excess, median_interval, middle, overhead
 from sweeps.bench.nets import NETS, Net
-from sweeps.bench.ours import ALWAYS_ON, NAME, NEVER, STEPS
+from sweeps.bench.ours import SCHEDULES, STEPS
 from sweeps.bench.timing import BARE, FIRST, Lane, race
 from torchvitals import Schedule
 
 QUICK_ROUNDS = 24
 """Enough for steps of every kind: beyond the first 16, every other one is not due."""
-SCHEDULES: Mapping[str, Schedule] = {NAME: Schedule(), ALWAYS_ON: NEVER}
+REPEATS = 3
+"""Processes from which the one-time cost comes."""
 Say = Callable[[str], None]
 
 
 def measured(*, quick: bool, device: str, say: Say) -> dict[str, Any]:
     """Per net: the bare step, and of either setting its steps by kind and its overhead."""
     chosen = [replace(net, rounds=min(net.rounds, QUICK_ROUNDS)) for net in NETS[:1]] if quick else NETS
-    return {"steps": STEPS, "nets": [_net(net, device, say) for net in chosen]}
+    return {"steps": STEPS, "nets": [_net(net, device, 1 if quick else REPEATS, say) for net in chosen]}
 
 
-def _net(net: Net, device: str, say: Say) -> dict[str, Any]:
-    watchers = [ours.watcher(name, schedule) for name, schedule in SCHEDULES.items()]
+def _net(net: Net, device: str, repeats: int, say: Say) -> dict[str, Any]:
+    once = {name: _once(net, name, device, repeats, say) for name in SCHEDULES}
     lanes = race(
         lambda: net.training(device),
         lambda step: net.batch_of(step, device),
-        watchers,
+        [ours.watcher(name, schedule) for name, schedule in SCHEDULES.items()],
         net.rounds,
         after=lambda done: say(f"{net.name}, step {done} of {net.rounds}"),
     )
-    return {
-        **about(net, lanes[BARE], device),
-        "settings": [_setting(lanes[name], lanes[BARE], SCHEDULES[name]) for name in SCHEDULES],
-    }
+    bare = lanes[BARE]
+    settings = [_setting(lanes[name], bare, SCHEDULES[name], once[name]) for name in SCHEDULES]
+    return {**about(net, bare, device), "settings": settings}
 
 
 def about(net: Net, bare: Lane, device: str) -> dict[str, Any]:
@@ -54,32 +54,35 @@ def about(net: Net, bare: Lane, device: str) -> dict[str, Any]:
     }
 
 
-def _setting(lane: Lane, bare: Lane, schedule: Schedule) -> dict[str, Any]:
-    told = costs_of(lane, bare)
+def _once(net: Net, setting: str, device: str, repeats: int, say: Say) -> dict[str, Any]:
+    """One-time cost in seconds: the median of fresh processes, and what each of them had."""
+    say(f"{net.name}, {setting}: the first steps")
+    told = [alone("sweeps.bench.once", net.name, setting, device) for _ in range(repeats)]
+    sums = [t["opening"] + t["first"] + t["closing"] for t in told]
+    return {"median": median(sums), "each": sums}
+
+
+def _setting(lane: Lane, bare: Lane, schedule: Schedule, once: dict[str, Any]) -> dict[str, Any]:
     costs = excess(lane.seconds, bare.seconds, lane.kinds())
     counts = ours.counts(schedule, first=FIRST)
+    rest = sum(lane.seconds[FIRST:]) - sum(bare.seconds[FIRST:])
     whole = len(lane.seconds) == STEPS
-    spent = lane.opening + lane.closing + sum(lane.seconds)
     return {
-        **told,
+        "name": lane.name,
+        "error": lane.error,
+        "once": once,
+        "kinds": told_of(costs),
         "counts": counts,
-        "estimate": overhead(costs, counts, told["once"], bare.seconds[FIRST:], STEPS),
-        "really": spent / sum(bare.seconds) - 1 if whole else None,
+        "estimate": overhead(costs, counts, once["median"], bare.seconds[FIRST:], STEPS),
+        "really": (once["median"] + rest) / sum(bare.seconds) if whole else None,
         "same_weights": lane.training.same_weights(bare.training),
     }
 
 
-def costs_of(lane: Lane, bare: Lane) -> dict[str, Any]:
-    """What a lane costs: once, and at each kind of step; in seconds."""
-    costs = excess(lane.seconds, bare.seconds, lane.kinds())
-    kinds = {kind: values for kind, values in costs.items() if kind != "first"}
+def told_of(costs: dict[str, Any]) -> dict[str, Any]:
+    """What each kind of step costs in seconds, but for the first ones."""
     return {
-        "name": lane.name,
-        "error": lane.error,
-        "once": lane.opening + lane.closing + float(np.sum(costs.get("first", 0.0))),
-        "kinds": {
-            kind: {**(middle(values.tolist()) or {}), "interval": median_interval(values.tolist())}
-            for kind, values in kinds.items()
-            if len(values)
-        },
+        kind: {**(middle(values) or {}), "interval": median_interval(values)}
+        for kind, values in costs.items()
+        if kind != "first" and len(values)
     }

@@ -5,7 +5,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import StringIO
@@ -95,21 +95,30 @@ def _underflow(training: Training) -> Iterator[Eye]:
 
 
 def _wandb(every: int) -> Callable[[Training], Any]:
-    """A run of its own on disk, without a network; what was measured is committed in the step of the look."""
+    """In a run on disk, without a network; what was measured is committed in the step of the look."""
 
     @contextmanager
     def opened(training: Training) -> Iterator[Eye]:
         import wandb
 
-        with tempfile.TemporaryDirectory() as folder:
-            settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
-            run = wandb.init(mode="offline", dir=folder, reinit="create_new", settings=settings)
+        with ExitStack() as ends:
+            # It tells the one run of the process, whichever run was asked to watch.
+            run = wandb.run or ends.enter_context(_run())
             run.watch(training.model, log="all", log_freq=every)
+            ends.callback(run.unwatch, training.model)
             yield Stepped((lambda _loss: run.log({})) if every == 1 else (lambda _loss: None))
-            run.unwatch(training.model)
-            run.finish()
 
     return opened
+
+
+@contextmanager
+def _run() -> Iterator[Any]:
+    import wandb
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
+        with wandb.init(mode="offline", dir=folder, settings=settings) as run:
+            yield run
 
 
 def _mortem(cheap: int, dear: int) -> Callable[[Training], Any]:
