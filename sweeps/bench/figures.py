@@ -63,11 +63,24 @@ def line(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     return {"slope": slope, "intercept": intercept, "interval": [float(low), float(high)]}
 
 
-def exponent(x: Sequence[float], y: Sequence[float]) -> dict[str, Any] | None:
-    """The b of y = a x^b: 1 is linear. None where something is not positive, so has no logarithm."""
-    if min(*x, *y) <= 0:
-        return None
-    return line(np.log(x).tolist(), np.log(y).tolist())
+def line_of_medians(
+    x: Sequence[float], samples: Sequence[np.ndarray], *, logarithms: bool = False
+) -> dict[str, Any] | None:
+    """Least squares through the medians of samples, with an interval from a bootstrap within each sample.
+
+    With `logarithms` the slope is the b of y = a x^b: 1 is linear. None where a median has no logarithm.
+    """
+    numbers = np.random.default_rng(0)
+    ys = np.array([np.median(sample) for sample in samples])
+    drawn = np.array([_medians(np.asarray(sample), numbers) for sample in samples])
+    xs = np.asarray(x, float)
+    if logarithms:
+        if min(xs.min(), ys.min(), drawn.min()) <= 0:
+            return None
+        xs, ys, drawn = np.log(xs), np.log(ys), np.log(drawn)
+    slope, intercept = _fit(xs, ys)
+    low, high = np.quantile([_fit(xs, column)[0] for column in drawn.T], [0.025, 0.975])
+    return {"slope": slope, "intercept": intercept, "interval": [float(low), float(high)]}
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

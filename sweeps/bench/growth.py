@@ -1,15 +1,17 @@
 """How cost grows with the number of parameter tensors."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.seeding import generator, seeded
 from sweeps.bench import ours
-from sweeps.bench.figures import excess, exponent, line, middle
+from sweeps.bench.figures import excess, line_of_medians, middle
 from sweeps.bench.ours import NAME
-from sweeps.bench.overhead import Say
+from sweeps.bench.overhead import Say, told_of
 from sweeps.bench.timing import BARE, FIRST, race
 from sweeps.bench.training import Batch, Training
 
@@ -31,30 +33,36 @@ class Many(nn.Module):
 
 
 def measured(*, quick: bool, device: str, say: Say) -> dict[str, Any]:
-    """Per number of tensors the cost of a look and of a quiet step, and of each kind the slope and exponent."""
+    """Per number of tensors what a look and a quiet step cost; of each kind the slope and the exponent."""
     sizes = QUICK_TENSORS if quick else TENSORS
-    points = []
+    points: list[dict[str, Any]] = []
+    costs: dict[str, dict[int, np.ndarray]] = {"quiet": {}, "look": {}}
     for tensors in sizes:
         say(f"{tensors} tensors")
-        points.append(_point(tensors, device, 24 if quick else ROUNDS))
-    return {"points": points, "fits": {kind: fitted(points, kind) for kind in ("quiet", "look")}}
+        point, found = _point(tensors, device, 24 if quick else ROUNDS)
+        points.append(point)
+        for kind in costs.keys() & found.keys():
+            costs[kind][tensors] = found[kind]
+    return {"points": points, "fits": {kind: fitted(of) for kind, of in costs.items()}}
 
 
-def fitted(points: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    """Slope in microseconds per tensor and exponent of the power law, over the medians of the sizes."""
-    known = [(p["tensors"], p["kinds"][kind]["median"]) for p in points if kind in p["kinds"]]
-    if len(known) < 2:
+def fitted(costs: Mapping[int, np.ndarray]) -> dict[str, Any] | None:
+    """Slope in microseconds per tensor, and exponent of the power law, of seconds by number of tensors."""
+    if len(costs) < 2:
         return None
-    x, y = [n for n, _ in known], [1e6 * seconds for _, seconds in known]
-    return {"microseconds": line(x, y), "exponent": exponent(x, y)}
+    micro = [1e6 * seconds for seconds in costs.values()]
+    return {
+        "microseconds": line_of_medians(list(costs), micro),
+        "exponent": line_of_medians(list(costs), micro, logarithms=True),
+    }
 
 
-def _point(tensors: int, device: str, rounds: int) -> dict[str, Any]:
+def _point(tensors: int, device: str, rounds: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     lanes = race(lambda: _training(tensors, device), lambda i: _batch(i, device), [ours.watcher()], rounds)
     lane, bare = lanes[NAME], lanes[BARE]
     costs = excess(lane.seconds, bare.seconds, lane.kinds())
-    kinds = {kind: middle(values.tolist()) for kind, values in costs.items() if kind != "first"}
-    return {"tensors": tensors, "bare": middle(bare.seconds[FIRST:]), "kinds": kinds, "error": lane.error}
+    told = {"tensors": tensors, "bare": middle(bare.seconds[FIRST:]), "kinds": told_of(costs)}
+    return {**told, "error": lane.error}, costs
 
 
 def _training(tensors: int, device: str) -> Training:

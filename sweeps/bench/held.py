@@ -1,6 +1,6 @@
 """Memory of a long tiny training, in a process of its own.
 
-`python -m sweeps.bench.held WATCHED TRACED STEPS EVERY` prints steps and bytes; WATCHED and TRACED are 0 or 1.
+`python -m sweeps.bench.held WATCHED TRACED STEPS EVERY` prints steps and bytes. The first two are 0 or 1.
 """
 
 import gc

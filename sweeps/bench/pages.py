@@ -22,7 +22,7 @@ def page(card: dict[str, Any]) -> str:
     judged = targets(sections)
 
     def told(name: str) -> str:
-        return getattr(sheets, name)(sections[name]) if name in sections else UNKNOWN
+        return sheets.SHEETS[name](sections[name]) if name in sections else UNKNOWN
 
     return TEMPLATE.read_text().format(
         quick=" (quick: a few steps of one net, which say nothing)" if card["quick"] else "",

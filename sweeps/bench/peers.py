@@ -64,7 +64,7 @@ class Anomaly(Eye):
 class Stepped(Eye):
     """Calls something after each step."""
 
-    def __init__(self, call: Callable[[Tensor], None]) -> None:
+    def __init__(self, call: Callable[[Tensor], object]) -> None:
         self._call = call
 
     def step(self, loss: Tensor) -> None:

@@ -1,10 +1,9 @@
 """One table of the page per section."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sweeps.bench import ours
-from sweeps.bench.ours import STEPS
 from torchvitals import Schedule
 
 NOTHING = "-"
@@ -42,6 +41,11 @@ def megabytes(number: float) -> str:
     return f"{number / 1e6:.1f} MB"
 
 
+def kibibytes(run: dict[str, Any]) -> str:
+    low, high = run["interval"]
+    return f"{run['growth'] / 1024:.1f} KiB [{low / 1024:.1f}, {high / 1024:.1f}]"
+
+
 def looks() -> int:
     return ours.counts(Schedule())["look"]
 
@@ -66,7 +70,8 @@ def overhead(section: dict[str, Any]) -> str:
                 ]
             )
     nets = [
-        f"- {n['net']}: {n['words']}; {n['tensors']} tensors, {n['rounds']} steps" for n in section["nets"]
+        f"- {n['net']}: {n['words']}; {n['tensors']} parameter tensors; {n['rounds']} steps were run"
+        for n in section["nets"]
     ]
     return table(head, rows) + "\n\n" + "\n".join(nets)
 
@@ -104,7 +109,7 @@ def memory(section: dict[str, Any]) -> str:
         [
             name,
             megabytes(run["bytes"]),
-            f"{run['growth'] / 1024:.1f} KiB [{run['interval'][0] / 1024:.1f}, {run['interval'][1] / 1024:.1f}]",
+            kibibytes(run),
         ]
         for name, run in section["runs"].items()
     ]
@@ -126,10 +131,17 @@ def growth(section: dict[str, Any]) -> str:
             lines.append(f"- {words}: not measured")
             continue
         low, high = fit["microseconds"]["interval"]
-        power = f"{fit['exponent']['slope']:.2f}" if fit["exponent"] else NOTHING
+        power = exponent(fit["exponent"])
         slope = f"{fit['microseconds']['slope']:.1f} µs [{low:.1f}, {high:.1f}]"
         lines.append(f"- {words}: {slope} per tensor, exponent {power}")
     return table(["tensors", "bare step", *kinds.values()], rows) + "\n\n" + "\n".join(lines)
+
+
+def exponent(fit: dict[str, Any] | None) -> str:
+    if fit is None:
+        return NOTHING
+    low, high = fit["interval"]
+    return f"{fit['slope']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def judging(section: dict[str, Any]) -> str:
@@ -137,7 +149,7 @@ def judging(section: dict[str, Any]) -> str:
     for model in section["models"]:
         kinds = model["kinds"]
         parts.append(
-            f"{model['name'].capitalize()}, {model['tensors']} tensors: {spread(kinds['look'])} per look,"
+            f"{model['name']}, {model['tensors']} tensors: {spread(kinds['look'])} per look,"
             f" {spread(kinds['quiet'])} per step that is not due."
         )
         rows = [[d["name"], spread(d["look"])] for d in model["dearest"]]
@@ -145,7 +157,7 @@ def judging(section: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def bytes(section: dict[str, Any]) -> str:
+def traffic(section: dict[str, Any]) -> str:
     rows, peers_ = [], []
     for net in section["nets"]:
         look, quiet = net["kinds"]["look"], net["kinds"]["quiet"]
@@ -178,11 +190,21 @@ def bytes(section: dict[str, Any]) -> str:
 
 
 def imports(section: dict[str, Any]) -> str:
+    more, n = 1e3 * section["beyond"], section["torch"]["n"]
     return (
-        f"`import torch` takes {spread(section['torch'])}, `import torch, torchvitals` {spread(section['both'])}:"
-        f" {1e3 * section['beyond']:.0f} ms more, between medians of {section['torch']['n']} interpreters each"
-        f" that took turns. Within one interpreter torchvitals takes {spread(section['after'])} after torch."
+        f"`import torch` takes {spread(section['torch'])}, `import torch, torchvitals`"
+        f" {spread(section['both'])}: {more:.0f} ms more, between medians of {n} interpreters each that took"
+        f" turns. Within one interpreter torchvitals takes {spread(section['after'])} after torch."
     )
 
 
-assert STEPS == 1000, "the page speaks of 1,000 steps"
+SHEETS: Mapping[str, Callable[[dict[str, Any]], str]] = {
+    "overhead": overhead,
+    "peers": peers,
+    "memory": memory,
+    "growth": growth,
+    "judging": judging,
+    "bytes": traffic,
+    "imports": imports,
+}
+"""By the name of the section."""
