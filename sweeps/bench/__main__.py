@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
             say = Progress(name)
             found = SECTIONS[name](quick=asked.quick, device=asked.device, say=say)
         seconds = time.monotonic() - begun
-        card["sections"][name] = {**found, "seconds": round(seconds, 1)}
+        told = {"date": card["machine"]["date"], "seconds": round(seconds, 1)}
+        card["sections"][name] = {**found, **told}
         _write(card, folder)
         say.end(f"done in {seconds:.0f} s")
     print(f"Written to {folder / 'bench.json'} and {folder / 'docs' / 'performance.md'}.")

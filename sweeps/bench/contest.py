@@ -11,8 +11,8 @@ from sweeps.bench.figures import excess, overhead
 from sweeps.bench.nets import NETS, Net
 from sweeps.bench.ours import ALWAYS_ON, NAME, NEVER, STEPS
 from sweeps.bench.overhead import QUICK_ROUNDS, Say, about, told_of
-from sweeps.bench.peers import TOOLS, Tool
 from sweeps.bench.timing import BARE, FIRST, Lane, Watcher, race
+from sweeps.bench.tools import TOOLS, Tool
 from torchvitals import Schedule
 
 LOOKS = ours.counts(Schedule())
@@ -51,7 +51,7 @@ def _net(net: Net, tools: Sequence[Tool], device: str, say: Say) -> dict[str, An
     )
     told = [_tool(tool, lanes) for tool in tools]
     mine = told[0]["kinds"]
-    return {**about(net, lanes[BARE], device), "tools": [_compared(t, mine) for t in told]}
+    return {**about(net, lanes[BARE], device), "tools": [compared(t, mine) for t in told]}
 
 
 def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
     }
 
 
-def _compared(tool: dict[str, Any], mine: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def compared(tool: dict[str, Any], mine: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """With what a step costs us that sees about as much, and whether that is less."""
     if tool["name"] == NAME:
         return tool

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.bench import sheets
+from sweeps.bench.cells import count, percent, share, spread, table
 from sweeps.bench.ours import ALWAYS_ON, NAME
-from sweeps.bench.sheets import percent, table
 from sweeps.bench.targets import Target, targets
 from sweeps.bench.timing import FIRST
 
@@ -75,8 +75,8 @@ def summary(overhead: dict[str, Any] | None) -> str:
     head = ["net", "parameters", "bare step", "defaults", "always-on"]
     rows = []
     for net in overhead["nets"]:
-        shares = [sheets.share(setting["estimate"]) for setting in net["settings"]]
-        rows.append([net["net"], sheets.count(net["parameters"]), sheets.spread(net["bare"]), *shares])
+        shares = [share(setting["estimate"]) for setting in net["settings"]]
+        rows.append([net["net"], count(net["parameters"]), spread(net["bare"]), *shares])
     return table(head, rows)
 
 
@@ -87,8 +87,13 @@ def machine(card: dict[str, Any]) -> str:
     return (
         f"{m['cores']} cores of {m['cpu']}{where}, torch {m['torch']} on {m['threads']} threads, Python "
         f"{m['python']}; torchvitals {m['torchvitals']}; peers: {peers or 'none'}. "
-        + " ".join(f"{name.capitalize()}: {s['seconds']:.0f} s." for name, s in card["sections"].items())
+        + " ".join(_took(name, section, m["date"]) for name, section in card["sections"].items())
     )
+
+
+def _took(name: str, section: dict[str, Any], today: str) -> str:
+    other = "" if section["date"] == today else f", on {section['date']}"
+    return f"{name.capitalize()}: {section['seconds']:.0f} s{other}."
 
 
 def target_table(judged: list[Target]) -> str:

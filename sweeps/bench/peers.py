@@ -1,44 +1,18 @@
-"""Other tools as watchers, driven as their documentation says, each where it is installed."""
+"""How other tools are opened on a training, and driven: as their documentation says."""
 
 import atexit
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from importlib.util import find_spec
 from io import StringIO
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sweeps.bench.timing import Watcher
 from sweeps.bench.training import Eye, Training
-
-SELDOM = 10**6
-"""A frequency at which a tool looks once, if at all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """A peer with all that is needed to say what it costs over a run."""
-
-    name: str
-    module: str
-    """what has to be importable"""
-    measures: str
-    """what is known after a look"""
-    counts: Mapping[str, int]
-    """steps of each kind in 1,000 at its default frequency; a "quiet" step without a watcher costs nothing"""
-    against: str
-    """the part of torchvitals that sees about as much: "look" or "quiet", its always-on tier"""
-    watchers: tuple[Watcher, ...]
-
-    @property
-    def installed(self) -> bool:
-        return find_spec(self.module) is not None
 
 
 class GradNorm(Eye):
@@ -72,14 +46,14 @@ class Stepped(Eye):
 
 
 @contextmanager
-def _grad_norm(training: Training) -> Iterator[Eye]:
+def open_grad_norm(training: Training) -> Iterator[Eye]:
     from pytorch_lightning.utilities import grad_norm
 
     yield GradNorm(training, grad_norm)
 
 
 @contextmanager
-def _anomaly(_training: Training) -> Iterator[Eye]:
+def open_anomaly(_training: Training) -> Iterator[Eye]:
     try:
         yield Anomaly()
     finally:
@@ -87,14 +61,14 @@ def _anomaly(_training: Training) -> Iterator[Eye]:
 
 
 @contextmanager
-def _underflow(training: Training) -> Iterator[Eye]:
+def open_underflow(training: Training) -> Iterator[Eye]:
     from transformers.debug_utils import DebugUnderflowOverflow  # type: ignore[import-not-found]
 
     DebugUnderflowOverflow(training.model)
     yield Eye()
 
 
-def _wandb(every: int) -> Callable[[Training], Any]:
+def opening_wandb(every: int) -> Callable[[Training], Any]:
     """In a run on disk, without a network; what was measured is committed in the step of the look."""
 
     @contextmanager
@@ -121,7 +95,7 @@ def _run() -> Iterator[Any]:
             yield run
 
 
-def _mortem(cheap: int, dear: int) -> Callable[[Training], Any]:
+def opening_mortem(cheap: int, dear: int) -> Callable[[Training], Any]:
     @contextmanager
     def opened(training: Training) -> Iterator[Eye]:
         from torchmortem import Autopsy, SamplingConfig  # type: ignore[import-untyped]
@@ -137,7 +111,7 @@ def _mortem(cheap: int, dear: int) -> Callable[[Training], Any]:
     return opened
 
 
-def _audit(every: int) -> Callable[[Training], Any]:
+def opening_audit(every: int) -> Callable[[Training], Any]:
     @contextmanager
     def opened(training: Training) -> Iterator[Eye]:
         from torch_audit import autopatch  # type: ignore[import-untyped]
@@ -150,70 +124,3 @@ def _audit(every: int) -> Callable[[Training], Any]:
             auditor.unpatch()
 
     return opened
-
-
-def _quiet(_step: int) -> str:
-    return "quiet"
-
-
-TOOLS = (
-    Tool(
-        name="wandb.watch",
-        module="wandb",
-        measures="a histogram of every gradient and parameter",
-        counts={"look": 1, "quiet": 999},
-        against="look",
-        watchers=(
-            Watcher(name="wandb.watch, default", open=_wandb(1000), kind=_quiet),
-            Watcher(name="wandb.watch, every step", open=_wandb(1)),
-        ),
-    ),
-    Tool(
-        name="Lightning grad_norm",
-        module="pytorch_lightning",
-        measures="the norm of every gradient, and of all",
-        counts={"look": 1000},
-        against="quiet",
-        watchers=(Watcher(name="grad_norm", open=_grad_norm),),
-    ),
-    Tool(
-        name="torch detect_anomaly",
-        module="torch",
-        measures="whether a backward function gave a NaN, with the line that called its forward",
-        counts={"look": 1000},
-        against="quiet",
-        watchers=(Watcher(name="detect_anomaly", open=_anomaly),),
-    ),
-    Tool(
-        name="DebugUnderflowOverflow",
-        module="transformers",
-        measures="least and greatest magnitude of every parameter, input and output of a module; NaN and Inf",
-        counts={"look": 1000},
-        against="look",
-        watchers=(Watcher(name="DebugUnderflowOverflow", open=_underflow),),
-    ),
-    Tool(
-        name="torchmortem",
-        module="torchmortem",
-        measures="gradients, activations, parameters and updates of every layer; at each 50th step ranks and"
-        " curvature",
-        counts={"look": 980, "deep": 20},
-        against="look",
-        watchers=(
-            Watcher(name="torchmortem, default", open=_mortem(1, SELDOM)),
-            Watcher(name="torchmortem, deep", open=_mortem(1, 1), kind=lambda _step: "deep"),
-            Watcher(name="torchmortem, seldom", open=_mortem(SELDOM, SELDOM), kind=_quiet),
-        ),
-    ),
-    Tool(
-        name="torch-audit",
-        module="torch_audit",
-        measures="NaN and Inf, dead units, gradient norms, weights, input statistics by rules",
-        counts={"look": 1, "quiet": 999},
-        against="look",
-        watchers=(
-            Watcher(name="torch-audit, default", open=_audit(1000), kind=_quiet),
-            Watcher(name="torch-audit, every step", open=_audit(1)),
-        ),
-    ),
-)

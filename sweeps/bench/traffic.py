@@ -2,78 +2,26 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from sweeps.bench import ours
+from sweeps.bench.counter import Counter, Traffic, size
 from sweeps.bench.nets import NETS, Net
 from sweeps.bench.ours import NAME, Ours
 from sweeps.bench.overhead import Say
-from sweeps.bench.peers import TOOLS
 from sweeps.bench.timing import Watcher
+from sweeps.bench.tools import TOOLS
 from sweeps.bench.training import Eye
 from torchvitals import Schedule, Snapshot
 
-WAITS = frozenset(
-    {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim"}
-)
-"""Operations whose result the host has to know before it can go on."""
 PLAIN = 2**25
 """Numbers in the plain read that bandwidth is compared with: 128 MiB."""
 COUNTED = 4
 """Steps whose bytes are counted, after the first ones; the median is told."""
 DENSE = Schedule(dense=10**6)
-
-
-class Counter(TorchDispatchMode):
-    """Counts what runs while it is on. Views read nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read = self.written = self.waits = self.calls = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.calls += 1
-        self.waits += func.overloadpacket.__name__ in WAITS or _picks(func, args)
-        if not func.is_view and func.overloadpacket.__name__ != "detach":
-            self.read += sum(map(_bytes, tree_leaves((args, kwargs))))
-            self.written += sum(map(_bytes, tree_leaves(out)))
-        return out
-
-
-def _picks(func: Any, args: Any) -> bool:
-    """Whether a mask picks entries, so that their number has to be known."""
-    if func.overloadpacket.__name__ != "index":
-        return False
-    return any(isinstance(i, Tensor) and i.dtype is torch.bool for i in args[1])
-
-
-def _bytes(x: Any) -> int:
-    return x.numel() * x.element_size() if isinstance(x, Tensor) else 0
-
-
-@dataclass
-class Traffic:
-    """Medians over steps of one kind, what the bare step does taken off."""
-
-    read: list[int] = field(default_factory=list)
-    written: list[int] = field(default_factory=list)
-    waits: list[int] = field(default_factory=list)
-    calls: list[int] = field(default_factory=list)
-
-    def less(self, bare: "Traffic") -> dict[str, float]:
-        mine, theirs = self.medians(), bare.medians()
-        return {name: mine[name] - theirs[name] for name in mine}
-
-    def medians(self) -> dict[str, float]:
-        return {name: float(median(values)) for name, values in vars(self).items()}
 
 
 def measured(*, quick: bool, device: str, say: Say) -> dict[str, Any]:
@@ -91,7 +39,7 @@ def plain_read(device: str) -> float:
         begun = time.perf_counter()
         x.sum().item()
         seconds.append(time.perf_counter() - begun)
-    return _bytes(x) / median(seconds)
+    return size(x) / median(seconds)
 
 
 def _net(net: Net, device: str, say: Say) -> dict[str, Any]:
@@ -119,8 +67,8 @@ def _net(net: Net, device: str, say: Say) -> dict[str, Any]:
 def least_possible(look: Snapshot) -> Mapping[str, float]:
     """Bytes of all that was looked at, each read once, and parameters before and after their update."""
     passes = {"gradient": 1, "parameter": 1, "update": 2, "activation": 1, "activation_gradient": 1}
-    size = torch.float32.itemsize
-    return {k: n * size * float(look[k]["count"].sum()) for k, n in passes.items() if k in look}
+    width = torch.float32.itemsize
+    return {k: n * width * float(look[k]["count"].sum()) for k, n in passes.items() if k in look}
 
 
 def _counted(net: Net, watcher: Watcher | None, device: str) -> tuple[Traffic, Eye]:
