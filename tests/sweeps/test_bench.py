@@ -135,7 +135,7 @@ def batch_of(step: int) -> Batch:
 
 class Sleeper(Eye):
     def step(self, loss: Tensor) -> None:
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Failing(Eye):
@@ -157,10 +157,10 @@ def seen_by(eye: Callable[[], Eye], name: str = "it") -> Watcher:
 
 
 def test_a_watcher_that_sleeps_costs_what_it_sleeps():
-    lanes = race(small, batch_of, [seen_by(Sleeper)], 8)
+    lanes = race(small, batch_of, [seen_by(Sleeper)], 10)
     found = excess(lanes["it"].seconds, lanes[BARE].seconds, lanes["it"].kinds())
-    assert np.median(found["look"]) == pytest.approx(0.02, abs=0.005)
-    assert (len(found["first"]), len(found["look"])) == (FIRST, 8 - FIRST)
+    assert 0.045 < np.median(found["look"]) < 0.2  # a busy machine wakes it late
+    assert (len(found["first"]), len(found["look"])) == (FIRST, 10 - FIRST)
 
 
 def test_who_raises_drops_out_and_the_others_go_on():
