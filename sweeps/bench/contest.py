@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.bench import ours
-from sweeps.bench.figures import excess, overhead
+from sweeps.bench.figures import excess, overhead, pooled
 from sweeps.bench.nets import NETS, Net
 from sweeps.bench.ours import ALWAYS_ON, NAME, NEVER, STEPS
 from sweeps.bench.overhead import QUICK_ROUNDS, Say, about, told_of
@@ -57,13 +57,9 @@ def _net(net: Net, tools: Sequence[Tool], device: str, say: Say) -> dict[str, An
 def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
     bare = lanes[BARE].seconds
     mine = [lanes[watcher.name] for watcher in tool.watchers]
-    costs: dict[str, list[float]] = {}
-    for lane in mine:
-        for kind, values in excess(lane.seconds, bare, lane.kinds()).items():
-            costs.setdefault(kind, []).extend(values)
-    pooled = {kind: np.asarray(values) for kind, values in costs.items()}
+    costs = pooled(excess(lane.seconds, bare, lane.kinds()) for lane in mine)
     # Whoever has no quiet steps can be left out of them.
-    resting = pooled if "quiet" in pooled else {**pooled, "quiet": np.zeros(1)}
+    resting = costs if "quiet" in costs else {**costs, "quiet": np.zeros(1)}
     return {
         "name": tool.name,
         "against": tool.against,
@@ -72,7 +68,7 @@ def _tool(tool: Tool, lanes: Mapping[str, Lane]) -> dict[str, Any]:
             lane.training.same_weights(lanes[BARE].training) for lane in mine if not lane.error
         ),
         "kinds": told_of(costs),
-        "default": overhead(pooled, tool.counts, 0.0, bare[FIRST:], STEPS),
+        "default": overhead(costs, tool.counts, 0.0, bare[FIRST:], STEPS),
         "equal": overhead(resting, LOOKS, 0.0, bare[FIRST:], STEPS),
     }
 

@@ -1,6 +1,6 @@
 """Medians, overheads and slopes, each with its uncertainty. Intervals are at 95 %."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,15 @@ def excess(watched: Sequence[float], bare: Sequence[float], kinds: Sequence[str]
     """What each kind of step costs: differences between the two trainings within each round."""
     differences = np.asarray(watched) - np.asarray(bare)[: len(watched)]
     return {kind: differences[np.array(kinds) == kind] for kind in dict.fromkeys(kinds)}
+
+
+def pooled(several: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Costs of several copies, steps of one kind together."""
+    found: dict[str, list[np.ndarray]] = {}
+    for costs in several:
+        for kind, values in costs.items():
+            found.setdefault(kind, []).append(values)
+    return {kind: np.concatenate(parts) for kind, parts in found.items()}
 
 
 def overhead(

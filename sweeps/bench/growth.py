@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from models.seeding import generator, seeded
 from sweeps.bench import ours
-from sweeps.bench.figures import excess, line_of_medians, middle
-from sweeps.bench.ours import NAME
-from sweeps.bench.overhead import Say, told_of
+from sweeps.bench.figures import line_of_medians, middle, pooled
+from sweeps.bench.ours import NAME, SCHEDULES
+from sweeps.bench.overhead import Say, costs_of, told_of
 from sweeps.bench.timing import BARE, FIRST, race
 from sweeps.bench.training import Batch, Training
 
@@ -58,11 +58,12 @@ def fitted(costs: Mapping[int, np.ndarray]) -> dict[str, Any] | None:
 
 
 def _point(tensors: int, device: str, rounds: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    lanes = race(lambda: _training(tensors, device), lambda i: _batch(i, device), [ours.watcher()], rounds)
-    lane, bare = lanes[NAME], lanes[BARE]
-    costs = excess(lane.seconds, bare.seconds, lane.kinds())
+    watchers = [ours.watcher(name, schedule) for name, schedule in SCHEDULES.items()]
+    lanes = race(lambda: _training(tensors, device), lambda i: _batch(i, device), watchers, rounds)
+    bare = lanes[BARE]
+    costs = pooled(costs_of(lanes[name], bare) for name in SCHEDULES)
     told = {"tensors": tensors, "bare": middle(bare.seconds[FIRST:]), "kinds": told_of(costs)}
-    return {**told, "error": lane.error}, costs
+    return {**told, "error": lanes[NAME].error}, costs
 
 
 def _training(tensors: int, device: str) -> Training:

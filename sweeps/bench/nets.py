@@ -137,7 +137,7 @@ NETS = (
         optimizer=lambda model: AdamW(model.parameters(), lr=3e-4),
         batch=sentences(VOCAB, steps=128, samples=8),
         big=True,
-        rounds=48,
+        rounds=64,
         contest=28,
     ),
 )

@@ -15,7 +15,7 @@ from sweeps.bench import __main__ as bench
 from sweeps.bench import ours
 from sweeps.bench.contest import compared
 from sweeps.bench.counter import Counter, Traffic
-from sweeps.bench.figures import excess, line, line_of_medians, median_interval, overhead
+from sweeps.bench.figures import excess, line, line_of_medians, median_interval, overhead, pooled
 from sweeps.bench.growth import fitted
 from sweeps.bench.memory import growth
 from sweeps.bench.nets import NETS
@@ -66,6 +66,11 @@ def test_costs_are_differences_within_a_round_and_those_of_one_who_dropped_out_e
         "quiet": [0.25],
         "look": [0.5],
     }
+
+
+def test_steps_of_one_kind_are_told_together():
+    found = pooled([costs(quiet=[1.0], look=[5.0]), costs(quiet=[2.0, 3.0])])
+    assert {kind: values.tolist() for kind, values in found.items()} == {"quiet": [1, 2, 3], "look": [5]}
 
 
 def test_a_line_through_points_on_a_line_is_that_line():
