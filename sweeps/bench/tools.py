@@ -9,6 +9,8 @@ from sweeps.bench.timing import Watcher
 
 SELDOM = 10**6
 """A frequency at which a tool looks once, if at all."""
+DEEP = 5
+"""Steps between torchmortem's deep looks here, so that a short run has some; by default there are 50."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,11 @@ TOOLS = (
         counts={"look": 980, "deep": 20},
         against="look",
         watchers=(
-            Watcher(name="torchmortem, default", open=peers.opening_mortem(1, SELDOM)),
-            Watcher(name="torchmortem, deep", open=peers.opening_mortem(1, 1), kind=lambda _step: "deep"),
+            Watcher(
+                name="torchmortem, default",
+                open=peers.opening_mortem(1, DEEP),
+                kind=lambda step: "look" if step % DEEP else "deep",
+            ),
             Watcher(name="torchmortem, seldom", open=peers.opening_mortem(SELDOM, SELDOM), kind=_quiet),
         ),
     ),
