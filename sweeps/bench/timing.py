@@ -120,4 +120,4 @@ def _wait(batch: Batch) -> None:
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:90]

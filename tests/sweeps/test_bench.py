@@ -369,6 +369,7 @@ def test_a_section_alone_keeps_what_was_measured_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # under 90 s where nothing else runs
 def test_a_quick_run_measures_everything_and_overwrites_nothing_that_is_published(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert bench.main(["--quick"]) == 0
