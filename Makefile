@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test scorecard scorecard-quick check format docs clean
+.PHONY: setup demo test scorecard scorecard-quick bench check format docs clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,11 @@ scorecard: setup
 
 scorecard-quick: setup
 	$(BIN)/python -m sweeps.scorecard --quick
+
+# On a machine that does nothing else: under 20 minutes on two cores.
+bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m sweeps.bench
 
 check: setup
 	$(BIN)/ruff check .
