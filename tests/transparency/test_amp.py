@@ -1,5 +1,7 @@
 """Mixed precision: gradients are told unscaled, and steps that a scaler skips are no illness."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from tests.transparency.twins import loop, twins
 SCALERS = {"told": True, "untold": False}
 
 
-def net():
+def net() -> Any:
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
 
 
@@ -152,7 +154,7 @@ def test_two_optimizers_share_one_scaler(told):
 
     def train(watch):
         a, b = net(), net()
-        both = nn.ModuleDict({"a": a, "b": b})
+        both: Any = nn.ModuleDict({"a": a, "b": b})
         opts = [torch.optim.SGD(m.parameters(), lr=0.1) for m in (a, b)]
         scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
         norms = []
@@ -218,7 +220,7 @@ def test_complex_parameters():
             return self.head((x.to(torch.complex64) @ self.w).abs())
 
     def train(watch):
-        model = Net()
+        model: Any = Net()
         opt = torch.optim.Adam(model.parameters(), lr=1e-2)
         norms = []
         with watch(model, opt) as vitals:

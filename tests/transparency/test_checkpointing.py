@@ -66,7 +66,7 @@ def test_with_reentry_the_inside_of_blocks_is_hidden_and_that_is_said():
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_segments_of_a_sequence(reentrant):
     class Segments(nn.Sequential):
-        def forward(self, x):
+        def forward(self, x):  # pyright: ignore[reportIncompatibleMethodOverride]
             return checkpoint_sequential(list(self), 2, x, use_reentrant=reentrant)
 
     def build():

@@ -1,6 +1,7 @@
 """`torch.compile` in every place: compiled and broken as often as without us, and what is hidden is said."""
 
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ class Net(nn.Module):
 class Training:
     """One way of compiling a training: before the watch begins, after that, and how a step is made."""
 
-    watched: nn.Module
+    watched: Any
+    model: Any
 
     def __init__(self, backend):
         self.graphs = 0

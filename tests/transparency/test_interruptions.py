@@ -74,7 +74,7 @@ def test_a_pass_that_is_interrupted_leaves_no_mode_and_the_training_goes_on(erro
 def vitals_is_inside(vitals):
     monitor = getattr(vitals, "_monitor", None)
     return monitor is not None and any(
-        probe._tracer._follower._stack for probe in monitor._probes if probe._tracer
+        probe._tracer._follower._stack for probe in monitor._probes if hasattr(probe, "_tracer")
     )
 
 

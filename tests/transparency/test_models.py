@@ -281,7 +281,8 @@ def test_a_backward_pass_that_is_differentiated_is_told_where_there_is_no_other(
                 loss.backward(create_graph=True)
                 grads = [p.grad for p in model.parameters() if p.grad is not None]
                 torch.autograd.grad(
-                    sum((g * g.detach().sign()).sum() for g in grads), list(model.parameters())
+                    torch.stack([(g * g.detach().sign()).sum() for g in grads]).sum(),
+                    list(model.parameters()),
                 )
                 opt.step()
                 opt.zero_grad()
@@ -309,7 +310,8 @@ def test_gradients_that_the_loop_writes_itself():
                 for p, g in zip(model.parameters(), grads, strict=True):
                     p.grad = g.detach()
                 torch.autograd.grad(
-                    sum((g * g.detach().sign()).sum() for g in grads), list(model.parameters())
+                    torch.stack([(g * g.detach().sign()).sum() for g in grads]).sum(),
+                    list(model.parameters()),
                 )
                 opt.step()
                 opt.zero_grad()
@@ -399,7 +401,7 @@ def test_beside_hooks_of_the_user():
     heard: list[str] = []
 
     def build():
-        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+        model: Any = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
         heard.clear()
         model[0].register_forward_pre_hook(lambda *_: heard.append("pre"))
         model[0].register_forward_hook(lambda *given: given[-1] * 1.5)

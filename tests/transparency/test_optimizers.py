@@ -10,7 +10,7 @@ from torch import nn
 from tests.transparency.twins import GAPS, loop, twins
 
 
-def net():
+def net() -> Any:
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
 
 
@@ -290,7 +290,7 @@ def test_a_closure_of_an_ordinary_optimizer_is_told_by_what_it_computed():
 
 def test_an_optimizer_over_a_part_of_the_model_with_several_groups():
     def train(watch):
-        model = nn.ModuleDict({"a": net(), "b": net()})
+        model: Any = nn.ModuleDict({"a": net(), "b": net()})
         for p in model["b"].parameters():
             p.requires_grad_(False)
         a = model["a"]
@@ -321,7 +321,9 @@ def test_an_optimizer_over_a_part_of_the_model_with_several_groups():
 
 def test_layers_frozen_unfrozen_added_and_replaced_in_the_middle():
     def train(watch):
-        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+        model: Any = nn.Sequential(
+            nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3)
+        )
         opt = sgd(model.parameters())
         with watch(model, opt) as vitals:
 
@@ -369,8 +371,8 @@ def test_sparse_embeddings_and_tied_weights(schedule):
             return self.head(self.out(self.inner(self.embed(x).mean(1)).relu()).relu())
 
     def train(watch):
-        model = Net()
-        opts = [torch.optim.SparseAdam(model.embed.parameters(), lr=1e-2)]
+        model: Any = Net()
+        opts: list[Any] = [torch.optim.SparseAdam(model.embed.parameters(), lr=1e-2)]
         rest = {id(p): p for n, p in model.named_parameters() if not n.startswith("embed")}
         opts.append(torch.optim.Adam(list(rest.values()), lr=1e-2))
         norms = []

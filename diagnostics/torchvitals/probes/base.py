@@ -33,7 +33,7 @@ class Probe:
     scaler: Scaler | None = None
     """what multiplies the loss before the backward pass, if the engine was told of one"""
     _error: Exception | None = None
-    _tracer: Tracer | None = None
+    _tracer: Tracer
 
     def start(self, subject: Subject, wanted: frozenset[str]) -> None:
         """Training is about to begin; measure only the `wanted` kinds."""
@@ -87,5 +87,5 @@ class Probe:
     def close(self) -> None:
         """Leave no trace."""
         self.disarm()
-        if self._tracer is not None:
-            self._tracer.close()
+        if (tracer := getattr(self, "_tracer", None)) is not None:
+            tracer.close()

@@ -117,8 +117,8 @@ class ForwardProbe(Probe):
         if hidden := self._tracer.hidden:
             more = f" and {len(hidden) - 2} more" if len(hidden) > 2 else ""
             yield (
-                f"Inside {', '.join(hidden[:2])}{more}: reentrant checkpointing runs it without gradients and "
-                "again in the backward pass, which is not measured; with use_reentrant=False it is."
+                f"Inside {', '.join(hidden[:2])}{more}: reentrant checkpointing runs it without gradients "
+                "and again in the backward pass, which is not measured; with use_reentrant=False it is."
             )
         for path, module in self.subject.modules():
             if any(inner is not module for inner in module.modules()) and is_compiled(module):

@@ -3,7 +3,7 @@ code of the user leads to a hook it is not compiled with it.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -23,4 +23,4 @@ class InertCopy:
 def uncompiled(hook: Hook) -> Hook:
     """What backward passes and optimizers call; these may be compiled, or run by code that is."""
     # Not `torch.compiler.disable`, which imports the compiler at once.
-    return torch._disable_dynamo(hook)
+    return cast("Hook", torch._disable_dynamo(hook))  # pyright: ignore[reportPrivateImportUsage]
