@@ -30,14 +30,16 @@ from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
 from torchvitals.probes.reduce import host
-from torchvitals.probes.scaler import Scaler
-from torchvitals.probes.subject import Subject
+from torchvitals.probes.scaler import Scaler, calling_scaler, overflow
+from torchvitals.probes.subject import Subject, captures
 from torchvitals.schedule import Schedule
 
 ALWAYS = frozenset({"gradient", "input", "output"})
 """Kinds that are looked at in every step, cheaply; the rest only in due steps."""
 ARMED_STEPS = 16
 """Steps that are due whatever the schedule says after an incident opened or became worse."""
+OVERFLOW = "overflow"
+"""Name under which it comes home whether a fused optimizer skipped its step."""
 MAX_MICRO_BATCHES = 1024
 """Iterations without a step of an optimizer after which what they gave is dropped: memory is bounded."""
 
@@ -80,10 +82,11 @@ class Monitor:
         self._stop_on = severity_of(stop_on)
         self._queue: deque[_Pending] = deque()
         self._losses: list[Tensor | float] = []
+        self._overflows: list[Tensor | float] = []
         self._val_loss: Tensor | float | None = None
         self._iteration = self._waiting = 0
         self._armed_until = -1
-        self._ready = self._due = self._closed = False
+        self._ready = self._due = self._closed = self._captured = False
         self._clipped = "unknown"
         self._taking: dict[tuple[str, bool, int], tuple[tuple[Probe, Callable[..., Any]], ...]] = {}
         self._began = self._ended = time.perf_counter()
@@ -106,11 +109,15 @@ class Monitor:
 
     def validation(self, loss: Tensor | float) -> None:
         """A loss on data that was not trained on; the next snapshot tells it."""
+        if self._captures():
+            return
         with self.subject.clock, Unseen(), self._guard.over("validation loss"):
             self._val_loss = _number(loss)
 
     def micro_step(self, loss: Tensor | float | None) -> None:
         """A micro-batch has been backpropagated."""
+        if self._captures():
+            return
         self.objective(loss)
         with self.subject.clock, Unseen():
             with self._guard.over("loss"):
@@ -123,16 +130,22 @@ class Monitor:
                 self._each("collect")
             self._each("begin", None, self._iteration)
 
-    def gradients_ready(self, optimizer: Optimizer | None = None, *, clipped: str = "no") -> None:
-        """Gradients are what `optimizer` (None: all of them) will consume, but for clipping."""
+    def gradients_ready(
+        self, optimizer: Optimizer | None = None, *, clipped: str = "no", unscaled: bool = False
+    ) -> None:
+        """Gradients are what `optimizer` (None: all of them) will consume, but for clipping and, unless
+        `unscaled`, for the division by what the scaler says. Where they are read twice the last time counts.
+        """
         with self.subject.clock, Unseen():
-            self._ready, self._clipped = True, clipped
+            self._ready, self._clipped, self.subject.unscaled = True, clipped, unscaled
             self.subject.focus(optimizer)
             self._each("gradients_ready", due=self._due)
 
     def before_update(self, optimizer: Optimizer) -> None:
         with self.subject.clock, Unseen():
             self._each("stepping", optimizer)
+            with self._guard.over("scaler"):
+                self._meet_scaler(optimizer)
             if self._due:
                 self._each("before_update")
 
@@ -151,6 +164,8 @@ class Monitor:
         """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived. `labels`
         say why if it has not: skipped="scaler" or stepped="no".
         """
+        if self._captures():
+            return
         with self.subject.clock, Unseen():
             self._waiting = 0
             with self._guard.over("readback"):
@@ -201,9 +216,10 @@ class Monitor:
                 "needs", sorted(missing), f"kinds that an installed probe provides: {', '.join(known)}"
             )
         chosen = [probe for probe in probes if probe.provides & wanted]
-        for probe in chosen:
+        for probe in tuple(chosen):
             probe.scaler = self.scaler
-            probe.start(self.subject, frozenset(probe.provides & wanted))
+            with self._guard.over(probe, chosen):
+                probe.start(self.subject, frozenset(probe.provides & wanted))
         return chosen
 
     def _open_step(self) -> None:
@@ -217,6 +233,8 @@ class Monitor:
 
     def _each(self, moment: str, *args: Any, **kwargs: Any) -> None:
         """Call one moment of all probes: of those that take part in every step, or of all in due ones."""
+        if self._captures() and moment != "close":
+            return
         for probe, call in self._takers(moment):
             try:
                 call(*args, **kwargs)
@@ -239,10 +257,28 @@ class Monitor:
             )
         return self._taking[key]
 
+    def _captures(self) -> bool:
+        """Whether to stay out, since a CUDA graph is being recorded."""
+        now = captures()
+        self._captured |= now
+        return now
+
+    def _meet_scaler(self, optimizer: Optimizer) -> None:
+        """Learn of a scaler that calls the optimizer without our having been told, and of what it does to a
+        fused one.
+        """
+        if self.scaler is None and (scaler := calling_scaler()) is not None:
+            self.scaler = Scaler(scaler)
+            for probe in self._probes:
+                probe.scaler = self.scaler
+        if (found := overflow(optimizer)) is not None:
+            self._overflows.append(found)
+
     def _measure(self, labels: Mapping[str, str]) -> _Pending:
         measurements = []
         for probe, collect in self._takers("collect"):
             try:
+                probe.check()
                 measurements.extend(collect())
             except Exception as error:
                 self._guard.failed(error, probe, self._probes)
@@ -250,8 +286,10 @@ class Monitor:
             "loss": _mean(self._losses),
             "loss_scale": self.scaler.scale() if self.scaler is not None else None,
             "val_loss": self._val_loss,
+            OVERFLOW: _mean(self._overflows),
         }
         self._val_loss = None
+        self._overflows.clear()
         on_device = {name: value for name, value in told.items() if isinstance(value, Tensor)}
         scalars = {**self.subject.scalars(), "iteration": float(self._iteration)}
         scalars |= {name: v for name, v in told.items() if v is not None and not isinstance(v, Tensor)}
@@ -266,11 +304,12 @@ class Monitor:
     def _take_in(self, pending: _Pending) -> None:
         tables, scalars = pending.readback.read()
         scalars = {**pending.scalars, **scalars}
+        labels = {**pending.labels, **({"skipped": "scaler"} if scalars.pop(OVERFLOW, 0.0) else {})}
         if "gradient" in tables and len(tables["gradient"]):
             scalars["gradient_norm"] = float(tables["gradient"]["sum_sq"].sum() ** 0.5)
         if not pending.due:
             tables = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
-        news = self._judge.take_in(Snapshot(pending.step, scalars, pending.labels, tables, pending.due))
+        news = self._judge.take_in(Snapshot(pending.step, scalars, labels, tables, pending.due))
         if any(i.severity > Severity.INFO and i.resolved is None for i in news):
             self._armed_until = self.step + ARMED_STEPS
 
@@ -279,6 +318,8 @@ class Monitor:
         for probe in tuple(self._probes) if self.step else ():
             with self._guard.over(probe, self._probes):
                 sentences.extend(probe.blind())
+        if self._captured:
+            sentences.append("A CUDA graph was recorded: what is replayed from it cannot be seen.")
         if self._waiting >= MAX_MICRO_BATCHES:
             sentences.append(
                 f"No watched optimizer stepped in the last {self._waiting} iterations: was it replaced?"

@@ -56,9 +56,16 @@ def test_micro_batches_are_no_skipped_steps():
     assert not any("skipped" in s.labels for s in snapshots)
 
 
+def test_a_scaler_that_nobody_told_of_is_met_in_the_first_step_that_it_lets_through():
+    snapshots, scales = amp_run(init_scale=2.0**24, told=False)
+    assert not any("stepped" in s.labels for s in snapshots)
+    assert "skipped" not in snapshots[0].labels
+    assert [s.scalars["loss_scale"] for s in snapshots] == scales[-len(snapshots) :]
+
+
 def test_a_scaler_that_nobody_told_of_is_not_taken_for_a_missing_step():
-    snapshots, _ = amp_run(init_scale=2.0**30, told=False)
-    assert not any("stepped" in s.labels or "loss_scale" in s.scalars for s in snapshots)
+    snapshots, _ = amp_run(init_scale=2.0**60, told=False)
+    assert snapshots == []
 
 
 def test_a_scaler_that_is_off_has_no_scale():

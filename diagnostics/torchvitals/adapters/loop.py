@@ -13,6 +13,7 @@ from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.summary import Coverage, Summary, Verdict
 from torchvitals.monitor import Monitor
+from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.neverstepped import NeverStepped
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.text import render
@@ -25,7 +26,10 @@ class Vitals:
     def __init__(self, monitor: Monitor, optimizers: tuple[Optimizer, ...]) -> None:
         self._monitor = monitor
         self._never_stepped = NeverStepped(p for _, p in monitor.subject.parameters) if optimizers else None
+        self._optimizers = optimizers
         self._stepped = False
+        self._read: set[int] = set()
+        """ids of the optimizers whose gradients were read since they last stepped"""
         self._handles = [o.register_step_pre_hook(self._before_update) for o in optimizers]
         self._handles += [o.register_step_post_hook(self._after_update) for o in optimizers]
 
@@ -41,8 +45,9 @@ class Vitals:
         if labels is None:
             return
         if not self._monitor.gradients_seen:
-            self._monitor.gradients_ready(clipped="unknown")
+            self._monitor.gradients_ready(clipped="unknown", unscaled=True)
         self._stepped = False
+        self._read.clear()
         self._monitor.step_done(**labels)
         if (reason := self._monitor.stop_reason) is not None:
             raise TrainingStopped(f"Stopped as asked by stop_on: {reason}")
@@ -53,8 +58,9 @@ class Vitals:
 
     def gradients_ready(self) -> None:
         """Let the gradients be read now, before they are clipped; without this call they are read in the
-        optimizer.
+        optimizer. What a `GradScaler` has not unscaled yet is told divided by its scale.
         """
+        self._read.update(map(id, self._optimizers))
         self._monitor.gradients_ready()
 
     def close(self) -> None:
@@ -97,16 +103,27 @@ class Vitals:
     ) -> None:
         self.close()
 
-    def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
-        if not self._monitor.gradients_seen or self._stepped:
-            self._monitor.gradients_ready(optimizer, clipped="unknown")
+    @uncompiled
+    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if _closure(args, kwargs):
+            self._read.discard(id(optimizer))  # gradients that count are still to come
+        else:
+            self._read_gradients(optimizer)
         self._monitor.before_update(optimizer)
 
-    def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
+    @uncompiled
+    def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if _closure(args, kwargs):
+            self._read_gradients(optimizer)
+        self._read.discard(id(optimizer))
         self._stepped = True
         if self._never_stepped is not None:
             self._never_stepped.stepped()
         self._monitor.after_update(optimizer)
+
+    def _read_gradients(self, optimizer: Optimizer) -> None:
+        if id(optimizer) not in self._read:
+            self._monitor.gradients_ready(optimizer, clipped="unknown")
 
     def _why_no_step(self) -> dict[str, str] | None:
         """Labels of the step that has just ended, or None if the iteration was a micro-batch."""
@@ -117,6 +134,13 @@ class Vitals:
         if updated:
             return {"skipped": "scaler"}
         return {"stepped": "no"} if self._never_stepped.certain else None
+
+
+def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the optimizer's `step(self, closure)` computes the gradients itself: those of the last call of
+    the closure are what it consumes.
+    """
+    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
 
 
 def watch(

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from torchvitals.probes.measurement import Measurement
 from torchvitals.probes.scaler import Scaler
+from torchvitals.probes.sites import Tracer
 from torchvitals.probes.subject import Subject
 
 
@@ -31,6 +32,8 @@ class Probe:
 
     scaler: Scaler | None = None
     """what multiplies the loss before the backward pass, if the engine was told of one"""
+    _error: Exception | None = None
+    _tracer: Tracer
 
     def start(self, subject: Subject, wanted: frozenset[str]) -> None:
         """Training is about to begin; measure only the `wanted` kinds."""
@@ -61,6 +64,15 @@ class Probe:
     def after_update(self) -> None:
         """The optimizer has changed the parameters of a due step."""
 
+    def failed(self, error: Exception) -> None:
+        """Measuring raised inside of the user's pass, which goes on. The first mistake waits for `check`."""
+        self._error = self._error or error
+
+    def check(self) -> None:
+        """Raise what was kept: called before `collect`, where a mistake costs the probe and nobody else."""
+        if self._error is not None:
+            raise self._error
+
     def collect(self) -> Iterable[Measurement]:
         """What was measured since the last call; forget it."""
         return ()
@@ -75,3 +87,5 @@ class Probe:
     def close(self) -> None:
         """Leave no trace."""
         self.disarm()
+        if (tracer := getattr(self, "_tracer", None)) is not None:
+            tracer.close()

@@ -11,7 +11,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import STATISTICS, first_bad, known_finite, limit, summarise, tensors
-from torchvitals.probes.subject import trains
+from torchvitals.probes.subject import compiled_in_place, trains
 from torchvitals.probes.variation import FEATURES, features
 
 
@@ -30,12 +30,13 @@ class BoundaryProbe(Probe):
         self._index = 0
         self._armed = False
         self._batch_told = self._called = False
-        self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
         self._children: list[RemovableHandle] = []
-        if not isinstance(subject.model, torch.jit.ScriptModule):
+        self._compiled = compiled_in_place(subject.model)
+        self._input_hook = _InputHook(self)
+        if not isinstance(subject.model, torch.jit.ScriptModule) and not self._compiled:
             self._root = [
-                subject.model.register_forward_pre_hook(_InputHook(self), with_kwargs=True),
+                subject.model.register_forward_pre_hook(self._input_hook, with_kwargs=True),
                 subject.model.register_forward_hook(_OutputHook(self, "model")),
             ]
 
@@ -89,12 +90,11 @@ class BoundaryProbe(Probe):
             with self.subject.clock, torch._C.DisableTorchFunction():
                 measure(*args)
         except Exception as error:
-            self._error = self._error or error
+            self.failed(error)
 
     def collect(self) -> Iterable[Measurement]:
-        if self._error is not None:
-            raise self._error
-        if self._called:
+        self._compiled |= self._input_hook.compiling
+        if self._called or self._compiled:
             self._forget(self._children)
         elif not self._children:
             self._watch_children()
@@ -105,6 +105,10 @@ class BoundaryProbe(Probe):
             *stacked("output", rows["output"], STATISTICS),
             *stacked("features", rows["features"], FEATURES),
         ]
+
+    def blind(self) -> Iterable[str]:
+        if self._compiled and not self._batch_told:
+            yield "The model ran compiled, hooks and all: what went in and came out was not seen."
 
     def close(self) -> None:
         self.disarm()
@@ -126,9 +130,13 @@ class _InputHook(InertCopy):
 
     def __init__(self, probe: BoundaryProbe | None = None) -> None:
         self._probe = probe
+        self.compiling = False
+        """whether compiled code went through here"""
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if self._probe is not None and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            self.compiling = True
+        elif self._probe is not None:
             self._probe.guarded(self._probe.given, module, (args, kwargs))
 
 

@@ -2,6 +2,7 @@
 alike.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from torchvitals.probes.activations import ACTIVATIONS
 from torchvitals.probes.clock import Clock
 from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.lossfunctions import LOSSES
+from torchvitals.probes.passes import Fuse, Turn
 from torchvitals.probes.reduce import readable, tensors
-from torchvitals.probes.subject import is_compiled, trains, transformed
+from torchvitals.probes.subject import captures, compiled_in_place, is_compiled, trains, transformed
 from torchvitals.probes.switch import Switch, has_fast_path
 
 if TYPE_CHECKING:
@@ -64,9 +66,14 @@ class Follower(Switch):
         self._roots: list[Any] = []
         self._modules: list[Any] = []
         self._stack: list[_Frame] = []
+        self._turn = Turn()
+        self._fuse: Fuse | None = None
         self._calls: dict[str, int] = {}
-        self._handles: list[RemovableHandle] = []
+        self._handles: dict[_Enter, tuple[RemovableHandle, ...]] = {}
         self._enters: list[_Enter] = []
+        self._hooked: set[int] = set()
+        self._around: set[int] = set()
+        """ids of modules with such inside as were compiled in place"""
         self._compiled: set[str] = set()
         self._unit_dim: int | None = None
         self._was_on = False
@@ -75,6 +82,8 @@ class Follower(Switch):
         self.order: dict[str, None] = {}
         self.ran: set[int] = set()
         self.notes: dict[str, None] = {}
+        self.hidden: dict[str, None] = {}
+        """modules that first ran with gradients on when a backward pass computed them again"""
 
     # -- who listens
 
@@ -96,6 +105,13 @@ class Follower(Switch):
             self._clock = Clock()  # the subject's own would keep itself alive
         self.release()
 
+    def close(self) -> None:
+        """Nobody will listen any more."""
+        if not self._listeners:
+            for handles in self._handles.values():
+                _remove(handles)
+            self._handles.clear()
+
     def hooked(self) -> set[int]:
         return {id(enter.module) for enter in self._enters if not enter.compiling}
 
@@ -114,32 +130,48 @@ class Follower(Switch):
             if isinstance(module, ParametrizationList)
             for inner in module.modules()
         }
+        self._hooked.clear()
+        self._around = {
+            id(module) for _, module in modules if any(compiled_in_place(inner) for inner in module.modules())
+        }
         for path, module in modules:
-            scripted = isinstance(module, torch.jit.ScriptModule)
+            scripted = isinstance(module, torch.jit.ScriptModule) or compiled_in_place(module)
             if scripted or id(module) in computing or path in self._compiled:
                 continue
             enter, leave = _Enter(self, path, module), _Leave(self)
             self._enters.append(enter)
-            self._handles.append(module.register_forward_pre_hook(enter))
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            self._hooked.add(id(module))
+            self._handles[enter] = (
+                module.register_forward_pre_hook(enter),
+                module.register_forward_hook(leave, with_kwargs=True, always_call=True),
+            )
 
     def _unhook(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        for enter in self._enters:
+            # Compiled code counts the hooks: were they taken away it would be compiled again.
+            if not enter.compiling:
+                _remove(self._handles.pop(enter))
         self._compiled |= {enter.path for enter in self._enters if enter.compiling}
         if self._compiled:
             self.notes.setdefault("Part of the model ran compiled: its inside was not measured.")
         self._enters.clear()
         self._stack.clear()
+        if self._turn.others:
+            self.notes.setdefault("Passes in several threads at a time: only those of one were measured.")
+        self._turn = Turn()
 
     # -- modules
 
     def enter(self, path: str, module: nn.Module) -> None:
+        if not self._turn.enters(busy=bool(self._stack)):
+            return
+        if self._stack and self._stack[0].module is module and self._fuse and not self._fuse.burns:
+            self._abandon()
         if self._stack:
             live = self._stack[-1].live
         else:
-            live = self._begins(module)
+            self._fuse = Fuse(self._abandon)
+            live = self._begins(path, module)
             self._calls.clear()
             self._unit_dim = None
             self._was_on = self.staying
@@ -153,7 +185,7 @@ class Follower(Switch):
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
         # A pre-hook of the user that raises lets a module be left that was never entered.
-        if not self._stack or self._stack[-1].module is not module:
+        if not self._turn.leaves() or not self._stack or self._stack[-1].module is not module:
             return
         frame = self._stack.pop()
         if frame.live and frame.sites == 0 and out is not None and not isinstance(module, _PASSIVE):
@@ -164,6 +196,12 @@ class Follower(Switch):
             self._stack[-1].sites += frame.sites
             self._tune(self._stack[-1])
             return
+        if self._fuse is not None:
+            self._fuse.defuse()
+            self._fuse = None
+        if out is None and sys.exc_info()[0] is not None:
+            self.release()  # the pass has failed, and no loss will follow
+            return
         self._stay_or_leave(frame)
         if not (frame.live or module.training or self._trained) and trains():
             self._await_gradient(out)
@@ -171,10 +209,20 @@ class Follower(Switch):
             for listener in self._roots:
                 self.guarded(listener, listener.root_call, frame.path, module, args, kwargs, out)
 
+    def _abandon(self) -> None:
+        """The pass that is followed has ended without telling."""
+        self._stack.clear()
+        self.release()
+
     def _tune(self, frame: _Frame) -> None:
         """On where the module's own operations are measured and the mode leaves it as it is."""
         plain = not is_compiled(frame.module) and not has_fast_path(frame.module)
+        plain = plain and id(frame.module) not in self._around and not self._compiled_since(frame.module)
         self.on() if frame.live and plain else self.off()
+
+    def _compiled_since(self, module: nn.Module) -> bool:
+        """Whether a child is compiled and has no hook that would ask for the mode to be off."""
+        return any(is_compiled(child) and id(child) not in self._hooked for child in module.children())
 
     def _stay_or_leave(self, root: _Frame) -> None:
         wanted = self._losses and (root.live or self._was_on) and not self._compiled
@@ -183,10 +231,12 @@ class Follower(Switch):
         else:
             self.release()
 
-    def _begins(self, module: nn.Module) -> bool:
+    def _begins(self, path: str, module: nn.Module) -> bool:
         if not trains():
             if transformed():
                 self.notes.setdefault("Passes inside of torch.func transforms (grad, vmap) are not measured.")
+            elif torch.is_grad_enabled() and not captures() and id(module) not in self.ran:
+                self.hidden.setdefault(path or type(module).__name__)
             return False
         self._trained |= module.training
         if module.training or self._trains_in_eval_mode:
@@ -296,6 +346,11 @@ class Follower(Switch):
             for one in self._listeners if listener is None else (listener,):
                 one.failed(error)
             return None
+
+
+def _remove(handles: tuple["RemovableHandle", ...]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 class _Enter(InertCopy):

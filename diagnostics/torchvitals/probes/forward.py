@@ -10,8 +10,9 @@ from torch import Tensor
 
 from torchvitals.probes.activations import BOUNDED, SILENT_BELOW
 from torchvitals.probes.base import Probe
+from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
-from torchvitals.probes.outputs import COLUMNS, Gradient, Output, Placed, Units, ends_of
+from torchvitals.probes.outputs import COLUMNS, ON_THE_WAY, Gradient, Output, Placed, Units, ends_of
 from torchvitals.probes.reduce import SMALL, dense, limit, resolution
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.subject import is_compiled
@@ -37,7 +38,6 @@ class ForwardProbe(Probe):
         self._waiting: list[Output | Gradient] = []
         self._place = count()
         self._armed = False
-        self._error: Exception | None = None
         self._sites = self._reached = 0
 
     def arm(self) -> None:
@@ -75,7 +75,9 @@ class ForwardProbe(Probe):
             with self.subject.clock:
                 self._reached += 1
                 known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
-                self._keep(Gradient(next(self._place), name, known, dense(gradient)))
+                # A gradient that is itself differentiated, as for a penalty, is mostly none of the loss.
+                kind = ON_THE_WAY if torch.is_grad_enabled() else "activation_gradient"
+                self._keep(Gradient(next(self._place), name, known, dense(gradient), kind))
         except Exception as error:
             self.failed(error)
 
@@ -96,18 +98,15 @@ class ForwardProbe(Probe):
         for group in groups.values():
             self._rows += group[0].rows(group, torch.stack([seen.x for seen in group]), self.wanted)
 
-    def failed(self, error: Exception) -> None:
-        self._error = self._error or error
-
     def collect(self) -> Iterable[Measurement]:
-        if self._error is not None:
-            raise self._error
         self._measure()
         rows, self._rows = sorted(self._rows, key=lambda row: row[0]), []
         self.subject.executed(self._tracer.order)
-        by_kind: dict[str, list[Row]] = {kind: [] for kind in COLUMNS}
+        by_kind: dict[str, list[Row]] = {kind: [] for kind in (*COLUMNS, ON_THE_WAY)}
         for _, kind, row in rows:
             by_kind[kind].append(row)
+        on_the_way = by_kind.pop(ON_THE_WAY)
+        by_kind["activation_gradient"] = by_kind["activation_gradient"] or on_the_way
         # Gradients arrive last site first; the table is in execution order.
         place = {row.name: i for i, row in enumerate(by_kind["activation"])}
         by_kind["activation_gradient"].sort(key=lambda row: place.get(row.name, 0))
@@ -115,6 +114,12 @@ class ForwardProbe(Probe):
 
     def blind(self) -> Iterable[str]:
         yield from self._tracer.notes
+        if hidden := self._tracer.hidden:
+            more = f" and {len(hidden) - 2} more" if len(hidden) > 2 else ""
+            yield (
+                f"Inside {', '.join(hidden[:2])}{more}: reentrant checkpointing runs it without gradients "
+                "and again in the backward pass, which is not measured; with use_reentrant=False it is."
+            )
         for path, module in self.subject.modules():
             if any(inner is not module for inner in module.modules()) and is_compiled(module):
                 yield f"Inside {path or type(module).__name__}: compiled code runs without hooks."
@@ -130,5 +135,6 @@ class _GradientHook:
     def __init__(self, probe: ForwardProbe, name: str, known: dict[str, Any]) -> None:
         self._probe, self._name, self._known = probe, name, known
 
+    @uncompiled
     def __call__(self, gradient: Tensor) -> None:
         self._probe.gradient(self._name, self._known, gradient.detach())

@@ -1,6 +1,13 @@
-"""What all hooks on a user's modules have in common: copies of the model are not watched."""
+"""What all hooks on a user's modules have in common: copies of the model are not watched, and where compiled
+code of the user leads to a hook it is not compiled with it.
+"""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
 class InertCopy:
@@ -11,3 +18,9 @@ class InertCopy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()
+
+
+def uncompiled(hook: Hook) -> Hook:
+    """What backward passes and optimizers call; these may be compiled, or run by code that is."""
+    # Not `torch.compiler.disable`, which imports the compiler at once.
+    return cast("Hook", torch._disable_dynamo(hook))  # pyright: ignore[reportPrivateImportUsage]

@@ -1,7 +1,7 @@
 """What a probe hands over, still on its device, and the one copy per device that brings it home."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,21 @@ class Measurement:
     """float64, shape (rows, statistics)"""
     units: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     """bool tensors of shape (units,), one a row"""
+
+    def without(self, names: Container[str]) -> "Measurement":
+        """The rows that have other names."""
+        left = [i for i, name in enumerate(self.names) if name not in names]
+        if len(left) == len(self.names):
+            return self
+        # Row by row: an index would be copied to the device first.
+        kept = [self.values[i] for i in left] if self.values is not None else []
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in left),
+            known={key: [column[i] for i in left] for key, column in self.known.items()},  # type: ignore[misc]
+            values=torch.stack(kept) if kept else None,
+            units={key: [rows[i] for i in left] for key, rows in self.units.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from torchvitals.probes.hooks import InertCopy
+from torchvitals.probes.hooks import InertCopy, uncompiled
+from torchvitals.probes.subject import captures
 
 PATIENCE = 4
 """iterations with a gradient that was thrown away, after which no step is expected any more"""
@@ -33,7 +34,7 @@ class NeverStepped:
 
     def gradient(self, incoming: Tensor) -> None:
         """A backward pass brings `incoming`."""
-        if self._p is None:
+        if self._p is None or captures():
             return
         grad, host = self._p.grad, incoming.device.type == "cpu" and incoming.layout is torch.strided
         empty = grad is None or (host and not bool(grad.detach().any()))
@@ -62,6 +63,7 @@ class _GradientHook(InertCopy):
     def __init__(self, watch: NeverStepped | None = None) -> None:
         self._watch = watch
 
+    @uncompiled
     def __call__(self, gradient: Tensor) -> None:
         if self._watch is not None:
             with torch._C.DisableTorchFunction():

@@ -1,7 +1,7 @@
 """What probes of parameters share: sums of squares of many tensors in few passes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,6 +22,8 @@ class Entry:
     x: Tensor
     known: Mapping[str, float | str] = field(default_factory=dict)
     """statistics that needed no measuring"""
+    scale: Tensor | float | None = None
+    """what `x` is a multiple of what is meant by"""
 
 
 class NormProbe(Probe):
@@ -43,35 +45,34 @@ class NormProbe(Probe):
                 groups.setdefault((entry.x.device, entry.x.dtype), []).append(entry)
         for group in groups.values():
             values = _norms([entry.x for entry in group])
+            if any(entry.scale is not None for entry in group):
+                values[:, 1] /= torch.stack([_squared(entry.scale, values) for entry in group])
             if self.adds:
                 values = torch.cat([values, self.further(group)], dim=1)
             self._blocks.append(_measurement(self.kind, group, ("nonfinite", "sum_sq", *self.adds), values))
+
+    def forget(self, names: Container[str]) -> None:
+        """What was measured under these names does not count: it is about to be measured again."""
+        if self._blocks:
+            self._blocks = [left for block in self._blocks if (left := block.without(names)).names]
 
     def further(self, entries: list[Entry]) -> Tensor:
         """What the probe adds to entries of one device and dtype: float64, shape (entries, adds)."""
         raise NotImplementedError
 
-    def keep_whole(self, tensors: Sequence[Tensor]) -> bool:
-        """Measure tensors on the CPU as one row, in as little time as can be, if all of them are finite; else
-        do nothing. A pass over each of many small tensors costs far more than one over all of them.
+    def keep_whole(self, parts: Mapping[str, Sequence[Tensor]]) -> bool:
+        """Measure tensors on the CPU as one row a part, in as little time as can be, if all are finite;
+        else do nothing. A pass over each of many small tensors costs far more than one over all of them.
         """
-        small: dict[torch.dtype, list[Tensor]] = {}
-        total = 0.0
-        for x in tensors:
-            if x.device.type != "cpu" or x.is_sparse or x.is_complex() or x.dtype in NARROW:
-                return False
-            if x.numel() > SMALL or not x.is_contiguous():
-                total += host(torch.linalg.vector_norm(x)) ** 2
-            else:
-                small.setdefault(x.dtype, []).append(x)
-        for group in small.values():
-            total += host(torch.linalg.vector_norm(flatten_dense_tensors(group))) ** 2
-        if not math.isfinite(total):
+        totals = {name: _whole(tensors) for name, tensors in parts.items() if tensors}
+        if not all(math.isfinite(total) for total in totals.values()):
             return False
-        if tensors:
-            values = torch.tensor([[0.0, total]], dtype=torch.float64)
+        if totals:
+            values = torch.tensor([[0.0, total] for total in totals.values()], dtype=torch.float64)
             self._blocks.append(
-                Measurement(kind=self.kind, names=("all",), statistics=("nonfinite", "sum_sq"), values=values)
+                Measurement(
+                    kind=self.kind, names=tuple(totals), statistics=("nonfinite", "sum_sq"), values=values
+                )
             )
         return True
 
@@ -88,6 +89,29 @@ def _measurement(kind: str, entries: list[Entry], statistics: tuple[str, ...], v
     }
     names = tuple(entry.name for entry in entries)
     return Measurement(kind=kind, names=names, known=known, statistics=statistics, values=values)
+
+
+def _squared(scale: Tensor | float | None, like: Tensor) -> Tensor:
+    scale = 1.0 if scale is None else scale
+    if not isinstance(scale, Tensor):
+        return torch.full((), float(scale) ** 2, dtype=torch.float64, device=like.device)
+    return scale.detach().to(like.device, torch.float64, non_blocking=True).reshape(()).square()
+
+
+def _whole(tensors: Sequence[Tensor]) -> float:
+    """Sum of squares of all of them; NaN where they are not what can be summed so."""
+    small: dict[torch.dtype, list[Tensor]] = {}
+    total = 0.0
+    for x in tensors:
+        if x.device.type != "cpu" or x.is_sparse or x.is_complex() or x.dtype in NARROW:
+            return math.nan
+        if x.numel() > SMALL or not x.is_contiguous():
+            total += host(torch.linalg.vector_norm(x)) ** 2
+        else:
+            small.setdefault(x.dtype, []).append(x)
+    for group in small.values():
+        total += host(torch.linalg.vector_norm(flatten_dense_tensors(group))) ** 2
+    return total
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:

@@ -19,6 +19,8 @@ COLUMNS = {
     "silence": ("positions",),
 }
 """Statistics that are measured of each kind, in order."""
+ON_THE_WAY = "on_the_way"
+"""Kind of gradients that are told only where there are no others."""
 Placed = tuple[int, str, Row]
 """A row with its place in the order in which tensors were seen, and its kind."""
 _KNOWN = {
@@ -84,6 +86,7 @@ class Gradient:
     name: str
     known: dict[str, Any]
     x: Tensor
+    kind: str = "activation_gradient"
 
     @property
     def like(self) -> Any:
@@ -94,7 +97,7 @@ class Gradient:
         for i, seen in enumerate(group):
             yield (
                 seen.place,
-                "activation_gradient",
+                seen.kind,
                 Row(name=seen.name, known=seen.known, values=values[i]),
             )
 

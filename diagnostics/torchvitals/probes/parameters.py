@@ -11,6 +11,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.norms import Entry, NormProbe
 from torchvitals.probes.reduce import count_zeros, dense, numbers, resolution
+from torchvitals.probes.scaler import inner_scale
 from torchvitals.probes.twins import is_matrix, symmetric_rows
 
 
@@ -23,8 +24,36 @@ class GradientProbe(NormProbe):
 
     def gradients_ready(self, *, due: bool) -> None:
         gradients = self.subject.gradients()
-        if due or not self.keep_whole([gradient for _, _, gradient in gradients]):
-            self.keep(Entry(name=name, x=dense(gradient)) for name, _, gradient in gradients)
+        scales = self._scales()
+        parts = self._parts(gradients)
+        self.forget({*parts, *(name for name, _, _ in gradients)})
+        if due or scales or not self.keep_whole(parts):
+            self.keep(Entry(name=n, x=dense(g), scale=scales.get(id(p))) for n, p, g in gradients)
+
+    def _parts(self, gradients: list[tuple[str, nn.Parameter, Tensor]]) -> dict[str, list[Tensor]]:
+        """Gradients by what they are told as in a step that is not due: those of each optimizer, since every
+        one may be told of again before its own step.
+        """
+        optimizers = self.subject.optimizers
+        if len(optimizers) < 2:
+            return {"all": [g for _, _, g in gradients]}
+        held = [{id(p) for group in o.param_groups for p in group["params"]} for o in optimizers]
+        parts: dict[str, list[Tensor]] = {}
+        for _, p, g in gradients:
+            whose = next((i for i, ids in enumerate(held) if id(p) in ids), len(held))
+            parts.setdefault(f"all[{whose}]", []).append(g)
+        return parts
+
+    def _scales(self) -> dict[int, Tensor | float]:
+        """What the gradients of parameters, by their ids, are still multiplied by."""
+        found: dict[int, Tensor | float] = {}
+        for optimizer in self.subject.optimizers:
+            scale: Tensor | float | None = inner_scale(optimizer)
+            if scale is None and self.scaler is not None and not self.subject.unscaled:
+                scale = self.scaler.pending(optimizer)
+            if scale is not None:
+                found |= {id(p): scale for group in optimizer.param_groups for p in group["params"]}
+        return found
 
 
 class ParameterProbe(NormProbe):
@@ -34,12 +63,18 @@ class ParameterProbe(NormProbe):
     provides = frozenset({"parameter"})
 
     def gradients_ready(self, *, due: bool) -> None:
-        if due and not self._blocks:
+        if due:
+            self.before_update()
+
+    def before_update(self) -> None:
+        # Gradients that a closure computes inside of the optimizer are read when the parameters have changed.
+        if not self._blocks:
             held, owners = self.subject.held(), dict(self.subject.model.named_modules())
             self.keep(
-                Entry(name=name, x=dense(p), known=self._known(p, owners[name.rpartition(".")[0]], held))
+                Entry(name=name, x=dense(p), known=self._known(p, owner, held))
                 for name, p in self.subject.parameters
-                if p.is_floating_point() or p.is_complex()
+                # A module that was replaced since the last look has its new name from the next one on.
+                if _has_size(p) and (owner := owners.get(name.rpartition(".")[0])) is not None
             )
 
     def _known(self, p: Tensor, owner: nn.Module, held: frozenset[int]) -> dict[str, float | str]:
@@ -50,6 +85,10 @@ class ParameterProbe(NormProbe):
             "held": float(id(p) in held or not self.subject.optimizers),
             "op": type(owner).__name__,
         }
+
+
+def _has_size(p: Tensor) -> bool:
+    return p.is_floating_point() or p.is_complex()
 
 
 def _fan_in(p: Tensor, owner: nn.Module) -> float:
@@ -76,7 +115,7 @@ class UpdateProbe(NormProbe):
             self._wishes |= {name: _Wish.of(gradient) for name, _, gradient in self.subject.gradients()}
 
     def before_update(self) -> None:
-        trainable = [(n, p) for n, p in self.subject.parameters if p.requires_grad and p.is_floating_point()]
+        trainable = [(n, p) for n, p in self.subject.parameters if p.requires_grad and _has_size(p)]
         # Several optimizers may step one after the other: the copy from before the first one counts.
         self._before = self._before or {name: p.detach().clone() for name, p in trainable}
 
@@ -121,6 +160,7 @@ class _Wish:
         """Entries that a sparse gradient does not store it does not move."""
         gradient = gradient.detach()
         gradient = gradient.to_dense() if gradient.is_sparse else gradient
+        gradient = torch.view_as_real(gradient) if gradient.is_complex() else gradient
         idle = count_zeros(gradient)
         return cls(idle, None if isinstance(idle, float) and idle == 0 else gradient != 0)
 
@@ -145,7 +185,7 @@ class SymmetryProbe(Probe):
 
     def start(self, subject, wanted) -> None:
         super().start(subject, wanted)
-        self._rows: list[Row] = []
+        self._rows: dict[str, Row] = {}
 
     def gradients_ready(self, *, due: bool) -> None:
         if not due:
@@ -158,8 +198,8 @@ class SymmetryProbe(Probe):
             if is_matrix(parameter, gradient) and name.rpartition(".")[0] not in embeddings:
                 count = symmetric_rows(parameter.detach(), gradient.detach())
                 known = {"rows": float(parameter.shape[0])}
-                self._rows.append(Row(name=name, known=known, values=count.reshape(1)))
+                self._rows[name] = Row(name=name, known=known, values=count.reshape(1))
 
     def collect(self) -> Iterable[Measurement]:
-        rows, self._rows = self._rows, []
-        return stacked("symmetry", rows, ("symmetric_rows",))
+        rows, self._rows = self._rows, {}
+        return stacked("symmetry", list(rows.values()), ("symmetric_rows",))

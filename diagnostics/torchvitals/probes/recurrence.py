@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torchvitals.probes.base import Probe
+from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.sites import Tracer
 
@@ -35,7 +36,6 @@ class RecurrenceProbe(Probe):
         self._rows: list[Row] = []
         self._handles: list[RemovableHandle] = []
         self._armed = False
-        self._error: Exception | None = None
 
     def arm(self) -> None:
         self._armed = True
@@ -74,12 +74,7 @@ class RecurrenceProbe(Probe):
         except Exception as error:
             self.failed(error)
 
-    def failed(self, error: Exception) -> None:
-        self._error = self._error or error
-
     def collect(self) -> Iterable[Measurement]:
-        if self._error is not None:
-            raise self._error
         rows, self._rows = self._rows, []
         return stacked("memory", rows, STATISTICS)
 
@@ -90,5 +85,6 @@ class _InputHook:
     def __init__(self, probe: RecurrenceProbe, name: str, op: str, dim: int) -> None:
         self._probe, self._name, self._op, self._dim = probe, name, op, dim
 
+    @uncompiled
     def __call__(self, gradient: Tensor) -> None:
         self._probe.gradient(self._name, self._op, self._dim, gradient.detach())

@@ -75,6 +75,10 @@ class Tracer:
     def detach(self) -> None:
         self._follower.detach(self._sink)
 
+    def close(self) -> None:
+        """No tracer will be attached any more; called by each, and it counts when the last has detached."""
+        self._follower.close()
+
     def release(self) -> None:
         """The backward pass is over: loss functions called from now on are none of this step's."""
         self._follower.release()
@@ -98,3 +102,9 @@ class Tracer:
     def notes(self) -> dict[str, None]:
         """sentences on what could not be seen"""
         return self._follower.notes
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """paths of modules whose inside reentrant checkpointing runs without gradients"""
+        hidden = self._follower.hidden
+        return tuple(dict.fromkeys([*(path for path in self.order if path in hidden), *hidden]))

@@ -34,6 +34,8 @@ class Subject:
         self.optimizers = tuple(_of_type(Optimizer, o, "optimizer", wanted) for o in optimizers)
         self.parameters: tuple[tuple[str, nn.Parameter], ...] = ()
         self.clock = Clock()
+        self.unscaled = False
+        """whether what is read now is known to be without the scale of a loss scaler"""
         self._order: dict[str, int] = {}
         self._modules: list[tuple[str, nn.Module]] | None = None
         self._focus: set[int] | None = None
@@ -138,9 +140,18 @@ def _numbers(values: Iterable[object]) -> list[float]:
 
 
 def trains() -> bool:
-    """Whether a forward pass is one of training: with gradients, and no recomputation while they flow."""
+    """Whether a forward pass is one of training that can be read: with gradients, and no recomputation while
+    they flow.
+    """
     recomputes = torch._C._current_graph_task_id() != -1
-    return torch.is_grad_enabled() and not recomputes and not transformed()
+    return torch.is_grad_enabled() and not recomputes and not transformed() and not captures()
+
+
+def captures() -> bool:
+    """Whether a CUDA graph is being recorded: whatever we did now would be done again at every replay, and
+    whatever we read would break the recording.
+    """
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def transformed() -> bool:
@@ -148,9 +159,12 @@ def transformed() -> bool:
     return peek_interpreter_stack() is not None
 
 
+def compiled_in_place(module: nn.Module) -> bool:
+    """Whether `module.compile()` was called: hooks of the module, too, are a part of what is compiled."""
+    return getattr(module, "_compiled_call_impl", None) is not None
+
+
 def is_compiled(module: nn.Module) -> bool:
     """Whether calling the module runs `torch.compile`d or scripted code, which hooks cannot look into."""
-    compiled = (
-        type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
-    )
+    compiled = type(module).__name__ == "OptimizedModule" or compiled_in_place(module)
     return compiled or isinstance(module, torch.jit.ScriptModule)

@@ -37,7 +37,6 @@ class WiringProbe(Probe):
         self._left = LOOKS
         self._forget()
         self._hidden: str | None = None
-        self._error: Exception | None = None
 
     def _forget(self) -> None:
         self._outputs: list[Node] = []
@@ -70,8 +69,6 @@ class WiringProbe(Probe):
             self._reached.update(id(p) for _, p, _ in self.subject.gradients())
 
     def collect(self) -> Iterable[Measurement]:
-        if self._error is not None:
-            raise self._error
         if not self._left:
             return []
         if not self._walked and self._outputs:
@@ -84,9 +81,6 @@ class WiringProbe(Probe):
     def disarm(self) -> None:
         self._tracer.detach()
         self._forget()
-
-    def failed(self, error: Exception) -> None:
-        self._error = self._error or error
 
     def blind(self) -> Iterable[str]:
         if self._hidden is not None:

@@ -1,16 +1,17 @@
 """The probe of what happens to a gradient between the backward pass and the optimizer."""
 
-import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchvitals.probes.base import Probe
-from torchvitals.probes.hooks import InertCopy
+from torchvitals.probes.hooks import InertCopy, uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
+from torchvitals.probes.scaler import calling_scaler, inner_scale
+from torchvitals.probes.subject import captures
 from torchvitals.probes.testimony import Testimony
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ class WitnessProbe(Probe):
         self._stepped: Optimizer | None = None
         self._stepped_last: Optimizer | None = None
         self._rows: list[Row] = []
-        self._error: Exception | None = None
 
     def arm(self) -> None:
         self._armed = True
@@ -64,7 +64,8 @@ class WitnessProbe(Probe):
     def stepping(self, optimizer: Optimizer) -> None:
         witness = self._witnesses.get(id(optimizer)) if self._armed else None
         if witness is not None:
-            scaled = self.scaler is None and _stepped_by_scaler()
+            untold = self.scaler is None and calling_scaler() is not None
+            scaled = untold or inner_scale(optimizer) is not None
             witness.testimony.stepping(witness.parameter.grad, knows=not scaled and not _distributed())
 
     def stepped(self, optimizer: Optimizer) -> None:
@@ -76,7 +77,7 @@ class WitnessProbe(Probe):
 
     def backward(self, witness: "_Witness", gradient: Tensor) -> None:
         """A backward pass brings `gradient` to a witness, whose `.grad` is still what it was before."""
-        if not self._armed:
+        if not self._armed or captures():
             return
         try:
             with self.subject.clock, torch._C.DisableTorchFunction():
@@ -84,11 +85,9 @@ class WitnessProbe(Probe):
                 witness.testimony.backward(witness.parameter.grad, gradient, scale)
                 witness.heard = True
         except Exception as error:
-            self._error = self._error or error
+            self.failed(error)
 
     def collect(self) -> Iterable[Measurement]:
-        if self._error is not None:
-            raise self._error
         self._stepped_last, self._stepped = self._stepped, None
         if not self._armed:
             self._witnesses.clear()  # what comes next is not known to follow what they saw
@@ -147,19 +146,10 @@ class _GradientHook(InertCopy):
     def __init__(self, probe: WitnessProbe | None = None, witness: _Witness | None = None) -> None:
         self._probe, self._witness = probe, witness
 
+    @uncompiled
     def __call__(self, gradient: Tensor) -> None:
         if self._probe is not None and self._witness is not None:
             self._probe.backward(self._witness, gradient.detach())
-
-
-def _stepped_by_scaler() -> bool:
-    """Whether a GradScaler that nobody told us of is calling: it has divided the gradients by its scale."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "step" and frame.f_globals.get("__name__") == "torch.amp.grad_scaler":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _distributed() -> bool:

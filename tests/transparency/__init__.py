@@ -1,0 +1,1 @@
+"""A training with torchvitals is bit for bit the training without it, whatever the training does."""
