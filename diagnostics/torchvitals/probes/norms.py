@@ -76,6 +76,12 @@ class NormProbe(Probe):
             )
         return True
 
+    @property
+    def found_bad(self) -> bool:
+        """Whether a tensor on the CPU that was kept since the last `collect` holds a NaN or Inf."""
+        on_cpu = [b.values for b in self._blocks if b.values is not None and b.values.device.type == "cpu"]
+        return any(values.numpy()[:, 0].any() for values in on_cpu)
+
     def collect(self) -> Iterable[Measurement]:
         blocks, self._blocks = self._blocks, []
         return blocks

@@ -104,5 +104,7 @@ def _edges(summary: Summary) -> Iterator[str]:
     yield from block("looked", looked(summary.coverage), label_at=0)
     for number, sentence in enumerate(summary.coverage.blind):
         yield from block("" if number else "not seen", sentence, label_at=0)
+    for number, path in enumerate(summary.captures):
+        yield from block("" if number else "captured", path, label_at=0)
     yield from block("cost", price(summary.cost), label_at=0)
     yield from block("healthy:", meaning(summary), label_at=0)
