@@ -30,7 +30,12 @@ class Taker:
         if torch.cuda.is_initialized() and not torch.cuda.is_current_stream_capturing():
             here = torch.cuda.current_device()
             cuda = {f"cuda:{here}": torch.cuda.get_rng_state(here)}
-        return {"torch": torch.get_rng_state(), **cuda, "python": random.getstate(), "numpy": self._of_numpy()}
+        return {
+            "torch": torch.get_rng_state(),
+            **cuda,
+            "python": random.getstate(),
+            "numpy": self._of_numpy(),
+        }
 
     def _of_numpy(self) -> dict[str, np.ndarray]:
         """Asking numpy takes three times as long as all others together, and a loop that draws from it is

@@ -102,13 +102,12 @@ class _Pass:
         self._set_modes()
         with self._autocast():
             if self.iteration["batch"] is not None:
+                outputs, calls = [], []
                 loss = self._with_batch()
-                outputs, calls = self.course.outputs[-1:], []
             else:
                 outputs, calls = self._calls()
                 loss = self._loss(outputs, calls)
-        flat = [x for out in outputs for x in tensors(out)]
-        self.course.outputs += flat
+        self.course.outputs += [x for out in outputs for x in tensors(out)]
         if loss is not None:
             self.course.losses.append(loss)
             self.course.by = self.course.by or "the loss"
@@ -158,7 +157,9 @@ class _Pass:
 
     def _loss(self, outputs: list[Any], calls: list[Mapping[str, Any]]) -> Tensor | None:
         """As the user computes it, or as it was seen to be computed; None where it is not that of the run."""
-        seen = [(list(tensors(out)), s) for out, call in zip(outputs, calls, strict=True) for s in call["losses"]]
+        seen = [
+            (list(tensors(out)), s) for out, call in zip(outputs, calls, strict=True) for s in call["losses"]
+        ]
         if self.loss is not None:
             targets = [self._unpack(told["given"]).get("target") for _, told in seen]
             return self.loss(outputs[-1], *targets[:1])
