@@ -142,11 +142,20 @@ class RecorderProbe(KeeperProbe):
         step = step or Step(snapshot.step, weights_why="the step was no longer kept")
         usable, about = _tensors(step)
         header = {
-            **{"format": FORMAT, **versions(), "step": snapshot.step, "rank": _rank()},
-            **{"model": type(self.subject.model).__name__, "triggers": triggers, "notes": notes},
-            **{"scalars": dict(snapshot.scalars), "labels": dict(snapshot.labels)},
+            "format": FORMAT,
+            **versions(),
+            "step": snapshot.step,
+            "rank": _rank(),
+            "model": type(self.subject.model).__name__,
+            "triggers": triggers,
+            "notes": notes,
+            "scalars": dict(snapshot.scalars),
+            "labels": dict(snapshot.labels),
             "iterations": [_iteration(i, n) for n, i in enumerate(step.iterations)],
-            **{"dropped": step.dropped, "tensors": about, **self._weights(step), **self._modules(step)},
+            "dropped": step.dropped,
+            "tensors": about,
+            **self._weights(step),
+            **self._modules(step),
             "summary": judge.summary(steps=self.subject.step).to_dict(),
             "snapshots": _history(judge, room=self._recorder.max_mb * 2**20 / 4),
         }

@@ -68,7 +68,7 @@ class Capture:
         return Summary.from_dict(self.header["summary"])
 
     def tensor(self, key: str) -> Tensor:
-        """A tensor as it was, on the CPU. What was overwritten before it could be stored raises `KeyError`."""
+        """A tensor as it was, on the CPU. Raises `KeyError` with the reason where it could not be stored."""
         about = self.header["tensors"][key]
         if key not in self.arrays:
             raise KeyError(about.get("missing", "not in the capture"))
@@ -96,7 +96,7 @@ def versions() -> dict[str, str]:
 
 
 def write(capture: Capture, folder: Path, stem: str) -> Path:
-    """Write it in one piece under a name that is still free: `stem`.npz, `stem`-2.npz, ... Raises `OSError`."""
+    """Write it in one piece, as `stem`.npz, or `stem`-2.npz where that is taken, ... Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_plain(capture.header), allow_nan=False, separators=(",", ":"))
     names = (folder / f"{stem}{f'-{n}' if n > 1 else ''}.npz" for n in range(1, 10_000))

@@ -1,4 +1,4 @@
-"""Tensors of the latest steps: referred to and not copied, and brought to the host when a capture is taken."""
+"""Tensors of the latest steps: referred to and not copied, and brought to the host for a capture."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

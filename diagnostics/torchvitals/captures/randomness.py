@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+_numpy = np.random.mtrand._rand  # type: ignore[attr-defined]
+"""numpy's global generator, which old code draws from"""
 _MT19937 = 625 * 4
 """bytes of numpy's default generator: 624 words and a position"""
 
@@ -73,11 +75,11 @@ def restore(states: States, *, device: torch.device) -> None:
         random.setstate((3, tuple(int(word) for word in states["python"]), gauss))
     if "numpy" in states:
         words, (has, cached) = states["numpy"], states["numpy.gauss"]
-        np.random.set_state(("MT19937", words[:-1], int(words[-1]), int(has), float(cached)))
+        _numpy.set_state(("MT19937", words[:-1], int(words[-1]), int(has), float(cached)))
 
 
 def _numpy_state() -> dict[str, np.ndarray]:
-    name, words, place, has_gauss, cached = np.random.get_state(legacy=True)  # pyright: ignore
+    name, words, place, has_gauss, cached = _numpy.get_state()
     if name != "MT19937":
         return {}
     return {

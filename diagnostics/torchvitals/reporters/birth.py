@@ -100,7 +100,7 @@ def _why(birth: Birth) -> str:
     name = birth.op.rpartition(".")[2]
     if birth.phase == "loss":
         return (
-            "What the model gave is finite, the gradient that came back is not. "
+            "What the model gave is finite; what was computed from it outside of the model is not. "
             "With --loss package.module:function the loss is run too."
         )
     if birth.phase == "given":
@@ -116,7 +116,7 @@ def _why(birth: Birth) -> str:
 
 
 def described(held: Range) -> str:
-    """Dtype, shape, range, and what is not finite, such as `float32 (16, 8), -1.04 to 0.745, 3 NaN of 128`."""
+    """Dtype, shape, range and what is bad, such as `float32 (16, 8), -1.04 to 0.745, 3 NaN of 128`."""
     name = f"{held.name}: " if held.name else ""
     parts = [f"{name}{held.dtype} {_shape(held.shape)}"]
     if held.low is not None and held.high is not None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchvitals.captures.births import Rerun
+from torchvitals.captures.births import Birth, Range, Rerun
 from torchvitals.captures.capture import Capture
 from torchvitals.captures.randomness import restore
 from torchvitals.captures.trees import inputs_of, leaves, unpack
@@ -36,6 +36,7 @@ class _Course:
     outputs: list[Tensor] = field(default_factory=list)
     by: str = ""
     seeds_bad: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def rerun(
@@ -81,8 +82,8 @@ def rerun(
         weights=weights,
         loss=sum(map(_number, course.losses)) / len(course.losses) if course.losses else None,
         by=course.by,
-        birth=search.reached(roots),
-        notes=tuple(notes),
+        birth=search.reached(roots) or _in_the_loss(capture, course),
+        notes=(*notes, *course.notes),
     )
 
 
@@ -169,8 +170,13 @@ class _Pass:
         total = sum(losses[1:], losses[0])
         told = self.capture.loss
         alone = len(self.capture.header["iterations"]) == 1
-        same = not alone or told is None or _alike(_number(total), told)
-        return total if same else None
+        if not alone or told is None or _alike(_number(total), told):
+            return total
+        self.course.notes.append(
+            f"The loss functions that were seen give {_number(total):.6g} and not {told:.6g}, the loss of the run: "
+            "there was more to it, or the weights are other ones."
+        )
+        return None
 
     def _again(self, out: Tensor, told: Mapping[str, Any]) -> Tensor:
         given = self._unpack(told["given"])
@@ -220,6 +226,17 @@ class _Pass:
     def _restore(self, prefix: str | None) -> None:
         if prefix is not None:
             restore(self.capture.random(prefix), device=self.device)
+
+
+def _in_the_loss(capture: Capture, course: _Course) -> Birth | None:
+    """Where all that could be run again is finite, but the loss of the run was not."""
+    if course.losses or capture.loss is None or not _nonfinite(capture.loss):
+        return None
+    nan = capture.loss != capture.loss
+    loss = Range(
+        name="loss", dtype="float32", shape=(), low=None, high=None, count=1, nan=int(nan), inf=int(not nan)
+    )
+    return Birth(op="loss", phase="loss", outputs=(loss,))
 
 
 def _only_loss(result: Any) -> Tensor | None:

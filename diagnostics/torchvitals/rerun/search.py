@@ -46,7 +46,7 @@ class Search(TorchDispatchMode):
                 self._mark(x, self._born(birth))
 
     def reached(self, roots: Iterable[Tensor]) -> Birth | None:
-        """The first birth that the bad ones of these tensors go back to, a deliberate one only if no other."""
+        """The first birth that bad ones of these tensors go back to, a deliberate one only if no other."""
         found = {mark for x in roots if _bad(x) and (mark := self._mark_of(x)) is not None}
         real = [mark for mark in found if not self.births[mark].deliberate]
         return self.births[min(real or found)] if found else None
