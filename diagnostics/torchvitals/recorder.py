@@ -12,7 +12,7 @@ from torchvitals.builtin.parts.origins import overflowed_unused
 from torchvitals.captures.capture import FORMAT, Capture, array_of, versions, write
 from torchvitals.captures.kept import Iteration, Kept, Landing, Step, sampled
 from torchvitals.captures.randomness import arrays
-from torchvitals.captures.trees import leaves
+from torchvitals.captures.trees import given_in
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.snapshot import Snapshot
@@ -268,12 +268,9 @@ def _history(judge: Judge, *, room: float) -> list[dict[str, Any]]:
 def _lost(header: dict[str, Any]) -> list[tuple[str, str]]:
     """What is missing of what the model was given, by readable name."""
     found = []
-    for iteration in header["iterations"]:
-        trees = [("batch", iteration["batch"]), *(("input", call["given"]) for call in iteration["calls"])]
-        for stem, tree in trees:
-            for name, kind, held in leaves(tree, stem):
-                why = held if kind == "lost" else header["tensors"][held].get("missing")
-                found += [(name, why)] if why else []
+    for name, kind, held in given_in(header["iterations"]):
+        why = held if kind == "lost" else header["tensors"][held].get("missing")
+        found += [(name, why)] if why else []
     return found
 
 

@@ -72,8 +72,9 @@ class Capture:
         about = self.header["tensors"][key]
         if key not in self.arrays:
             raise KeyError(about.get("missing", "not in the capture"))
-        x = torch.from_numpy(self.arrays[key].copy())
-        dtype = getattr(torch, about["dtype"])
+        dtype, x = getattr(torch, about["dtype"]), torch.from_numpy(self.arrays[key].copy())
+        if not x.numel():
+            return torch.empty(about["shape"], dtype=dtype)
         return x if x.dtype == dtype else x.view(dtype).reshape(about["shape"])
 
     def random(self, prefix: str) -> dict[str, np.ndarray]:
@@ -123,7 +124,7 @@ def read(path: str | Path) -> Capture:
     if not is_capture(path):
         raise BadCapture(path, "not a capture: it is no .npz file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             if "header" not in file.files:
                 raise BadCapture(path, "not a capture of torchvitals: it has no header")
             header = json.loads(file["header"].tobytes())

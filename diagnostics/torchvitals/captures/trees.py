@@ -2,7 +2,7 @@
 
 import math
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -102,6 +102,18 @@ def leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, str, str]]:
     elif kind == "named":
         for key, item in zip(held[1], held[2], strict=True):
             yield from leaves(item, f"{name}.{key}" if name else key)
+
+
+def given_in(iterations: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """The leaves of all that the model was given in the micro-batches of a step."""
+    for n, iteration in enumerate(iterations):
+        at = f" of micro-batch {n}" if len(iterations) > 1 else ""
+        for name, kind, held in leaves(iteration["batch"], "batch"):
+            yield name + at, kind, held
+        for k, call in enumerate(iteration["calls"]):
+            again = f" of call {k}" if len(iteration["calls"]) > 1 else ""
+            for name, kind, held in inputs_of(call["given"]):
+                yield name + again + at, kind, held
 
 
 def inputs_of(given: Tree) -> Iterator[tuple[str, str, str]]:

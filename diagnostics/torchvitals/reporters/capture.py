@@ -6,7 +6,7 @@ from typing import Any
 
 from torchvitals.captures.births import Range, Rerun
 from torchvitals.captures.capture import Capture
-from torchvitals.captures.trees import inputs_of, leaves
+from torchvitals.captures.trees import given_in
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.reporters.birth import described, rendered
 from torchvitals.reporters.text import incidents
@@ -49,7 +49,7 @@ def _step(capture: Capture) -> Iterator[str]:
 
 
 def _given(capture: Capture) -> Iterator[str]:
-    named = list(_inputs(capture))
+    named = list(given_in(capture.header["iterations"]))
     for number, (name, kind, held) in enumerate(named[:MOST_TENSORS]):
         yield from block("" if number else "given", _tensor(capture, name, kind, held), label_at=0)
     if len(named) > MOST_TENSORS:
@@ -58,18 +58,6 @@ def _given(capture: Capture) -> Iterator[str]:
         yield from block("given", "not known: the model itself was not seen to be called", label_at=0)
     if capture.header["dropped"]:
         yield from block("", f"{count(capture.header['dropped'], 'micro-batch', 'micro-batches')} left out")
-
-
-def _inputs(capture: Capture) -> Iterator[tuple[str, str, str]]:
-    iterations = capture.header["iterations"]
-    for n, iteration in enumerate(iterations):
-        at = f" of micro-batch {n}" if len(iterations) > 1 else ""
-        for name, kind, held in leaves(iteration["batch"], "batch"):
-            yield name + at, kind, held
-        for k, call in enumerate(iteration["calls"]):
-            again = f" of call {k}" if len(iteration["calls"]) > 1 else ""
-            for name, kind, held in inputs_of(call["given"]):
-                yield name + again + at, kind, held
 
 
 def _tensor(capture: Capture, name: str, kind: str, held: str) -> str:

@@ -173,8 +173,8 @@ class _Pass:
         if not alone or told is None or _alike(_number(total), told):
             return total
         self.course.notes.append(
-            f"The loss functions that were seen give {_number(total):.6g} and not {told:.6g}, the loss of the run: "
-            "there was more to it, or the weights are other ones."
+            f"The loss functions that were seen give {_number(total):.6g} and not {told:.6g}, the loss of "
+            "the run: there was more to it, or the weights are other ones."
         )
         return None
 
