@@ -96,8 +96,10 @@ class RecorderProbe(KeeperProbe):
 
     def judged(self, news: Sequence[Incident], judge: Judge) -> None:
         """The latest snapshot has been judged, with those incidents as news: is it worth a capture?"""
-        self._write_what_landed(wait=False)
         snapshot = judge.window.latest
+        if not news and not snapshot.nonfinite:
+            self._finite = True
+            return
         triggers = self._triggers(snapshot, news)
         if triggers and self._may_take(nonfinite="nonfinite" in triggers):
             self._taken += 1
@@ -105,7 +107,8 @@ class RecorderProbe(KeeperProbe):
             self._write_what_landed(wait=False)
 
     def collect(self) -> Iterable[Any]:
-        self._write_what_landed(wait=False)
+        if self._pending:
+            self._write_what_landed(wait=False)
         return super().collect()
 
     def close(self) -> None:
@@ -118,8 +121,9 @@ class RecorderProbe(KeeperProbe):
         """What is new, in words, by code; "nonfinite" for the first NaN or Inf."""
         found: dict[str, str] = {}
         # What a scaler skips is by design; where it goes wrong there is an incident.
-        skipped = snapshot.labels.get("skipped") == "scaler" or overflowed_unused(snapshot)
-        bad = snapshot.nonfinite and not skipped
+        bad = snapshot.nonfinite and not (
+            snapshot.labels.get("skipped") == "scaler" or overflowed_unused(snapshot)
+        )
         if bad and self._finite:
             found["nonfinite"] = "the first NaN or Inf"
         self._finite = not bad

@@ -19,14 +19,15 @@ class Kept:
     """detached; shares memory and version with the user's"""
     version: int
     sample: Tensor | None
-    """every n-th entry, on the tensor's device; None where memory is not contiguous"""
+    """every n-th entry, on the tensor's device; None where none was taken"""
     requires_grad: bool
 
     @classmethod
-    def of(cls, x: Tensor) -> "Kept":
+    def of(cls, x: Tensor, *, sample: bool = True) -> "Kept":
+        """Without a `sample` only in-place operations of torch will be noticed."""
         plain = x.detach()
         version = -1 if plain.is_inference() else plain._version
-        return cls(plain, version, sampled(plain), x.requires_grad)
+        return cls(plain, version, sampled(plain) if sample else None, x.requires_grad)
 
     @property
     def rewritten(self) -> bool:
@@ -126,4 +127,4 @@ def _event(device: torch.device) -> torch.cuda.Event:
 def stores(x: Tensor) -> bool:
     """Whether a tensor can be stored: those of special kinds (sparse, nested, distributed, ...) cannot."""
     plain = type(x) in (Tensor, torch.nn.Parameter) and x.layout is torch.strided and not x.is_nested
-    return plain and not x.is_quantized and x.device.type in ("cpu", "cuda")
+    return plain and not x.is_quantized and (x.is_cpu or x.is_cuda)

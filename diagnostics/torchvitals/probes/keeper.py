@@ -50,6 +50,7 @@ class KeeperProbe(Probe):
         self._tracer = Tracer(self, subject.clock)
         self._now, self._iteration = Step(), Iteration(0)
         self._next_key = self._serial = 0
+        self._device = subject.parameters[0][1].device.type
         self._batch_told = self._called = self._child_called = self._bad_before = False
         self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
@@ -99,7 +100,7 @@ class KeeperProbe(Probe):
                 x.register_hook(_GradientHook(self, self._serial, call, i))
 
     def came_back(self, serial: int, call: Call, i: int, gradient: Tensor) -> None:
-        if serial == self._serial and "tensor" in (tree := self._keep(gradient)):
+        if serial == self._serial and "tensor" in (tree := self._keep(gradient, sample=False)):
             call.gradients.setdefault(i, []).append(tree["tensor"])
 
     def loss_call(self, func, args, kwargs, out) -> None:
@@ -120,12 +121,11 @@ class KeeperProbe(Probe):
     def _mode(self, module: nn.Module) -> None:
         if self._iteration.training is None:
             self._iteration.training = module.training
-            device = next(self.subject.model.parameters()).device.type
-            if torch.is_autocast_enabled(device):
-                dtype = str(torch.get_autocast_dtype(device)).removeprefix("torch.")
-                self._iteration.autocast = device, dtype
+            if torch.is_autocast_enabled(self._device):
+                dtype = str(torch.get_autocast_dtype(self._device)).removeprefix("torch.")
+                self._iteration.autocast = self._device, dtype
 
-    def _keep(self, x: Tensor) -> Any:
+    def _keep(self, x: Tensor, *, sample: bool = True) -> Any:
         """A tree that stands for the tensor, which is kept where there is room."""
         if not stores(x):
             return {"lost": f"a tensor of a special kind: {type(x).__name__}, {x.layout}, on {x.device}"}
@@ -135,13 +135,12 @@ class KeeperProbe(Probe):
         self._now.bytes += size
         self._next_key += 1
         key = f"t{self._next_key}"
-        self._now.tensors[key] = Kept.of(x)
+        self._now.tensors[key] = Kept.of(x, sample=sample)
         return {"tensor": key}
 
     # -- the end of a step
 
     def gradients_ready(self, *, due: bool) -> None:
-        self._tracer.release()
         bad = self.gradients is not None and self.gradients.found_bad
         if bad and not self._bad_before:
             self._keep_weights()
