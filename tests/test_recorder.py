@@ -4,7 +4,7 @@ import copy
 import os
 import pickle
 import random
-import weakref
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,10 +17,12 @@ import torchvitals
 from tests.support import captured
 from tests.support.captured import EVERY_STEP, SELDOM, train
 from tests.support.networks import NETWORKS, batches
-from torchvitals import Recorder
+from torchvitals import Recorder, recorder
 from torchvitals.adapters.lightning import VitalsCallback
 from torchvitals.captures.capture import read
+from torchvitals.captures.kept import Landing
 from torchvitals.core.errors import FieldError
+from torchvitals.probes.subject import Subject
 from torchvitals.reporters.text import render
 from torchvitals.rerun import rerun
 
@@ -55,7 +57,8 @@ def trained(name, tmp_path, *, recorder, schedule=EVERY_STEP):
             vitals.step(loss)
     if vitals is not None:
         vitals.close()
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    words: Any = np.random.get_state()  # noqa: NPY002
+    states = torch.get_rng_state(), random.getstate(), words[1].tolist(), words[2:]
     return model, states, vitals
 
 
@@ -64,6 +67,7 @@ def trained(name, tmp_path, *, recorder, schedule=EVERY_STEP):
 def test_weights_and_random_states_are_bitwise_those_without_a_recorder(name, tmp_path, schedule):
     bare, states, _ = trained(name, tmp_path, recorder=None)
     model, ours, vitals = trained(name, tmp_path, recorder=Recorder(tmp_path), schedule=schedule)
+    assert vitals is not None
     assert any(path.endswith("step-7.npz") for path in vitals.summary.captures)
     for (key, a), b in zip(bare.state_dict().items(), model.state_dict().values(), strict=True):
         assert torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)), key
@@ -97,18 +101,15 @@ def test_without_a_recorder_and_in_health_no_file_is_written(tmp_path, monkeypat
 def test_inputs_of_old_steps_are_let_go(tmp_path):
     model = captured.healthy()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    seen = []
     recorder = Recorder(tmp_path, steps=3)
     with torchvitals.watch(model, optimizer, reporters=[], recorder=recorder, strict=True) as vitals:
         for _ in range(9):
             x = torch.randn(4, 8)
-            seen.append(weakref.ref(x.untyped_storage()))
             loss = model(x).square().sum()
             loss.backward()
             optimizer.step()
             vitals.step(loss)
             optimizer.zero_grad()
-            del x, loss
         probe = vitals._monitor._recorder
         assert probe is not None
         assert [step.step for step in probe.kept] == [6, 7, 8]
@@ -116,6 +117,13 @@ def test_inputs_of_old_steps_are_let_go(tmp_path):
 
 
 # -- when
+
+
+def ill(model):
+    """With several illnesses at the start."""
+    for name in ("0.0.weight", "2.weight"):
+        nn.init.zeros_(model.get_parameter(name))
+    return model
 
 
 def test_a_step_that_the_scaler_skips_is_no_reason(tmp_path):
@@ -142,10 +150,7 @@ def test_a_step_that_the_scaler_skips_is_no_reason(tmp_path):
 
 def test_the_last_file_is_for_a_nan(tmp_path):
     recorder = Recorder(tmp_path, max_captures=2)
-    model = captured.with_log()
-    with torch.no_grad():
-        model[0][0].weight.zero_()  # several illnesses at the start
-        model[2].weight.zero_()
+    model = ill(captured.with_log())
     vitals = train(model, recorder, at=60, steps=64, schedule=EVERY_STEP)
     assert len(vitals.summary.captures) == 2
     first, last = (read(path) for path in vitals.summary.captures)
@@ -154,10 +159,7 @@ def test_the_last_file_is_for_a_nan(tmp_path):
 
 
 def test_an_incident_that_opens_is_captured_with_the_incidents_until_then(tmp_path):
-    model = captured.healthy()
-    with torch.no_grad():
-        model[2].weight.zero_()
-        model[0][0].weight.zero_()
+    model = ill(captured.healthy())
     vitals = train(model, str(tmp_path), steps=64, schedule=EVERY_STEP)
     capture = read(vitals.summary.captures[0])
     (trigger, *_) = capture.header["triggers"]
@@ -281,6 +283,46 @@ def test_a_model_of_which_only_children_are_called_is_a_blind_spot(tmp_path):
     assert any("Captures hold no batch" in s for s in vitals.coverage.blind)
 
 
+def test_with_several_ranks_each_writes_its_own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "_several", lambda: True)
+    monkeypatch.setattr(recorder, "_rank", lambda: 3)
+    train(captured.with_log(), str(tmp_path))
+    assert files(tmp_path) == ["step-7-rank3.npz"]
+
+
+def test_a_file_is_written_once_its_tensors_have_arrived_and_nothing_waits_for_them(tmp_path, monkeypatch):
+    asked = []
+
+    def ready(self):
+        asked.append(files(tmp_path))
+        return len(asked) > 3
+
+    monkeypatch.setattr(Landing, "ready", ready)
+    train(captured.with_log(), str(tmp_path), steps=20)
+    assert asked[:4] == [[]] * 4
+    assert files(tmp_path) == ["step-7.npz"]
+
+
+def test_what_has_not_arrived_is_written_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(Landing, "ready", lambda _: False)
+    vitals = train(captured.with_log(), str(tmp_path), steps=20)
+    assert vitals.summary.captures == (f"{tmp_path}/step-7.npz",)
+
+
+def test_on_a_device_that_cannot_be_read_nothing_is_read(tmp_path):
+    model = captured.healthy().to("meta")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    keeper = Recorder(tmp_path).probe()
+    keeper.start(Subject(model, [optimizer]), frozenset())
+    for _ in range(3):
+        keeper.begin(None, 0)
+        model(torch.randn(4, 8, device="meta")).sum().backward()
+        keeper.gradients_ready(due=False)
+        keeper.collect()
+    keeper.close()
+    assert len(keeper.kept) == 3
+
+
 # -- failures
 
 
@@ -318,7 +360,7 @@ def test_a_recorder_that_is_none_is_refused():
     with pytest.raises(FieldError, match="recorder=True is not possible"):
         train(captured.healthy(), True)
     with pytest.raises(FieldError, match="recorder=True is not possible"):
-        VitalsCallback(recorder=True)
+        VitalsCallback(recorder=cast("Any", True))
 
 
 # -- Lightning
@@ -343,9 +385,9 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(callback, *, precision="32-true"):
+def fit(callback, *, precision: Any = "32-true"):
     torch.manual_seed(0)
-    made = [{"x": torch.randn(16, 8), "y": torch.randint(0, 4, (16,))} for _ in range(8)]
+    made: Any = [{"x": torch.randn(16, 8), "y": torch.randint(0, 4, (16,))} for _ in range(8)]
     module = Module()
     trainer = pl.Trainer(
         max_epochs=1,

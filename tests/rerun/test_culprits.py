@@ -26,6 +26,12 @@ def captured_step(model: nn.Module, tmp_path: Path, **how) -> Capture:
     return capture
 
 
+def draw() -> torch.Tensor:
+    """The inputs of a step of `train`, and its labels thrown away."""
+    x, _ = torch.randn(16, 8), torch.randint(0, 4, (16,))
+    return x
+
+
 def key_of_input(capture: Capture) -> str:
     ((_, _, key),) = inputs_of(capture.header["iterations"][0]["calls"][0]["given"])
     return key
@@ -67,10 +73,9 @@ def test_a_capture_of_a_step_that_was_not_due_holds_its_own_batch_and_its_own_we
     torch.manual_seed(1)
     model = captured.with_log()
     torch.manual_seed(1)
-    for _ in range(8):
-        x, _ = torch.randn(16, 8), torch.randint(0, 4, (16,))
-        noise = torch.get_rng_state()
-        model[0](x)  # the dropout draws
+    for _ in range(7):
+        model[0](draw())  # the dropout draws, too
+    x, noise = draw(), torch.get_rng_state()
     assert torch.equal(capture.tensor(key_of_input(capture)), x)
     assert torch.equal(torch.from_numpy(capture.random("random/0/0")["torch"]), noise)
 
@@ -165,7 +170,7 @@ def test_a_checkpoint_is_used_before_the_weights_of_the_capture(tmp_path):
     capture = captured_step(captured.with_root(), tmp_path, schedule=EVERY_STEP)
     model = captured.with_root()
     with torch.no_grad():
-        model[2].bias += 1000 * torch.arange(4)
+        model.get_parameter("2.bias").add_(1000 * torch.arange(4))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.pt")
     found = rerun(capture, captured.with_root(), checkpoint=str(tmp_path / "weights.pt"))
     assert "there was more to it, or the weights are other ones" in found.notes[0]

@@ -1,13 +1,14 @@
 """Networks with something wrong in them, and trainings that a recorder watches."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import torchvitals
-from torchvitals import Recorder, Schedule, Vitals
+from torchvitals import Schedule, Vitals
 
 SELDOM = Schedule(dense=2, every=1000)
 EVERY_STEP = Schedule(dense=0, every=1)
@@ -66,39 +67,39 @@ class Gate(nn.Module):
         return self.inner(x) if self.on else x
 
 
-def network(inner: nn.Module) -> nn.Module:
+def network(inner: nn.Module) -> nn.Sequential:
     """Two layers with dropout, and a gate between them."""
     torch.manual_seed(0)
     body = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Dropout(0.3))
     return nn.Sequential(body, Gate(inner, on=True), nn.Linear(8, 4))
 
 
-def with_log() -> nn.Module:
+def with_log() -> nn.Sequential:
     return network(Log())
 
 
-def with_root() -> nn.Module:
+def with_root() -> nn.Sequential:
     return network(Root())
 
 
-def with_exp() -> nn.Module:
+def with_exp() -> nn.Sequential:
     return network(Exp())
 
 
-def with_mask_and_log() -> nn.Module:
+def with_mask_and_log() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(Masked(Gate(Log(), on=True)), nn.Linear(8, 4))
 
 
-def with_all_masked() -> nn.Module:
+def with_all_masked() -> nn.Sequential:
     return network(AllMasked())
 
 
-def healthy() -> nn.Module:
+def healthy() -> nn.Sequential:
     return network(nn.Identity())
 
 
-def other() -> nn.Module:
+def other() -> nn.Sequential:
     """A network whose weights have other names."""
     return nn.Sequential(nn.Sequential(nn.Linear(8, 4)))
 
@@ -109,7 +110,7 @@ def gates(model: nn.Module) -> list[Gate]:
 
 def train(
     model: nn.Module,
-    recorder: Recorder | str | None,
+    recorder: Any,
     *,
     at: int = 7,
     steps: int = 10,

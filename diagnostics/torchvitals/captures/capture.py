@@ -35,12 +35,12 @@ class BadCapture(TorchvitalsError, ValueError):
 class Capture:
     """One step of a training. `header` is plain JSON; `arrays` holds what it refers to by key."""
 
-    header: Mapping[str, Any]
+    header: dict[str, Any]
     """
     step, rank, model, triggers, notes; iterations with trees of what the model was given; tensors with dtype,
     shape and device; weights by name; snapshots and summary as in a recording
     """
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -105,7 +105,8 @@ def write(capture: Capture, folder: Path, stem: str) -> Path:
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, header=np.frombuffer(text.encode(), np.uint8), **capture.arrays)
+            arrays: dict[str, Any] = {"header": np.frombuffer(text.encode(), np.uint8), **capture.arrays}
+            np.savez(file, **arrays)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ class Taker:
         """Asking numpy takes three times as long as all others together, and a loop that draws from it is
         rare: ask again only where the bytes of its generator have changed.
         """
-        bits = np.random.get_bit_generator()
+        bits = _numpy._bit_generator
         if bits is not self._bits:
             self._bits, self._raw = bits, b""
             self._address = int(bits.ctypes.state_address) if type(bits).__name__ == "MT19937" else 0

@@ -51,6 +51,7 @@ class KeeperProbe(Probe):
         self._now, self._iteration = Step(), Iteration(0)
         self._next_key = self._serial = 0
         self._device = subject.parameters[0][1].device.type
+        self._casts = torch.amp.is_autocast_available(self._device)
         self._batch_told = self._called = self._child_called = self._bad_before = False
         self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
@@ -121,7 +122,7 @@ class KeeperProbe(Probe):
     def _mode(self, module: nn.Module) -> None:
         if self._iteration.training is None:
             self._iteration.training = module.training
-            if torch.is_autocast_enabled(self._device):
+            if self._casts and torch.is_autocast_enabled(self._device):
                 dtype = str(torch.get_autocast_dtype(self._device)).removeprefix("torch.")
                 self._iteration.autocast = self._device, dtype
 
