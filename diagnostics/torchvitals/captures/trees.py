@@ -28,6 +28,9 @@ def pack(value: Any, keep: Callable[[Tensor], Tree], *, depth: int = 0) -> Tree:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
+    if type(value) in (tuple, list) and len(value) <= MAX_ITEMS and depth < MAX_DEPTH:  # as most are
+        items = [pack(item, keep, depth=depth + 1) for item in value]
+        return {"tuple" if type(value) is tuple else "list": items}
     if depth >= MAX_DEPTH:
         return {"lost": "nested too deeply"}
 

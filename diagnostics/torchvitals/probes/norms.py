@@ -79,8 +79,12 @@ class NormProbe(Probe):
     @property
     def found_bad(self) -> bool:
         """Whether a tensor on the CPU that was kept since the last `collect` holds a NaN or Inf."""
-        on_cpu = [b.values for b in self._blocks if b.values is not None and b.values.device.type == "cpu"]
-        return any(values.numpy()[:, 0].any() for values in on_cpu)
+        for block in self._blocks:
+            # What was measured as a whole is finite, and nothing is known of its rows.
+            values = block.values if block.known else None
+            if values is not None and values.is_cpu and values.numpy()[:, 0].any():
+                return True
+        return False
 
     def collect(self) -> Iterable[Measurement]:
         blocks, self._blocks = self._blocks, []

@@ -7,7 +7,7 @@ import torch
 
 from torchvitals.captures.births import Birth, Range, Rerun
 from torchvitals.captures.capture import Capture
-from torchvitals.reporters.words import block
+from torchvitals.reporters.words import block, place
 
 NAN = {
     "log": "The logarithm of a negative number.",
@@ -92,8 +92,8 @@ def _headline(birth: Birth) -> str:
 def _at(birth: Birth, word: str = "in ") -> str:
     if not birth.module_class:
         return ""
-    name = f"module {birth.module!r}" if birth.module.replace(".", "").isdigit() else birth.module
-    return f" {word}{name} ({birth.module_class})" if name else f" {word}{birth.module_class}"
+    name = f"{place(birth.module)} ({birth.module_class})" if birth.module else birth.module_class
+    return f" {word}{name}"
 
 
 def _why(birth: Birth) -> str:

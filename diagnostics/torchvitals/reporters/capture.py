@@ -10,7 +10,7 @@ from torchvitals.captures.trees import given_in
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.reporters.birth import described, rendered
 from torchvitals.reporters.text import incidents
-from torchvitals.reporters.words import block, clean, count, line
+from torchvitals.reporters.words import block, clean, count, line, size
 
 MOST_TENSORS = 8
 MOST_ROWS = 8
@@ -73,8 +73,8 @@ def _kept(capture: Capture) -> Iterator[str]:
     header = capture.header
     names = header["weights"]
     if names:
-        size = sum(capture.arrays[f"weight/{name}"].nbytes for name in names)
-        told = f"{count(len(names), 'tensor')} from before the update, {size / 2**20:.3g} MB"
+        whole = sum(capture.arrays[f"weight/{name}"].nbytes for name in names)
+        told = f"{count(len(names), 'tensor')} from before the update, {size(whole)}"
     else:
         told = f"not included: {header['weights_why']}"
     yield from block("weights", told, label_at=0)
@@ -103,9 +103,8 @@ def _row(snapshot: Snapshot, shown: list[str]) -> str:
 
 def _file(capture: Capture, path: str) -> Iterator[str]:
     header: Mapping[str, Any] = capture.header
-    size = Path(path).stat().st_size / 2**20
     made = f"torchvitals {header['torchvitals']}, torch {header['torch']}, Python {header['python']}"
-    yield from block("file", f"{clean(path)}, {size:.3g} MB, made by {made}", label_at=0)
+    yield from block("file", f"{clean(path)}, {size(Path(path).stat().st_size)}, made by {made}", label_at=0)
     for note in header["notes"]:
         yield from block("", note)
 

@@ -111,7 +111,7 @@ class Search(TorchDispatchMode):
     def _turned(self, func: Any) -> str:
         place, node = self._places.here()
         within = f" in {node}" if node else ""
-        return f"{_name(func)}{within}" + (f" at {place.module}" if place.module else "")
+        return f"{_name(func)}{within}" + (f" of {place.module_class}" if place.module_class else "")
 
     def _mark_or_birth(self, x: Tensor, held: Range) -> int:
         """What is bad and was not seen to become so is a constant of the code."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchvitals.captures.capture import Capture
 from torchvitals.core.errors import FieldError
 
-PREFIXES = ("module.", "_orig_mod.")
-"""What wrappers of models put before names."""
+WRAPPERS = ("module", "_orig_mod")
+"""What wrappers of models put into names."""
 
 
 def load(capture: Capture, model: nn.Module, checkpoint: str | None) -> tuple[str, list[str]]:
@@ -67,6 +67,4 @@ def _put(model: nn.Module, given: Mapping[str, Tensor], field: str) -> None:
 
 
 def _bare(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.replace(prefix, "")
-    return name
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
