@@ -177,7 +177,7 @@ def test_a_batch_that_was_overwritten_in_place_is_told_and_not_pretended(tmp_pat
     class Spoils(nn.Module):
         def forward(self, x):
             out = torch.log(x)
-            x.copy_(torch.zeros_like(x))
+            x[0, 1] = 0.0  # one entry, and none of those that are compared later
             return out
 
     def model():

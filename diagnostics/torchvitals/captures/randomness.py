@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -103,5 +103,5 @@ def restore(states: States, *, device: torch.device) -> None:
 
 def _numpy_state() -> tuple[Any, ...] | None:
     """Words, place in them, and whether a second normal number is waiting, and which."""
-    name, words, *rest = _numpy.get_state()
+    name, words, *rest = cast("tuple[Any, ...]", _numpy.get_state())
     return (words.tobytes(), *rest) if name == "MT19937" else None
