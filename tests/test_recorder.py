@@ -271,6 +271,18 @@ def test_the_report_says_where_captures_are_and_the_summary_survives_json(tmp_pa
     assert torchvitals.Summary.from_dict(summary.to_dict()).captures == summary.captures
 
 
+def test_the_console_says_where_captures_are_also_without_a_report(tmp_path, capsys):
+    model = captured.with_log()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchvitals.watch(model, optimizer, recorder=Recorder(tmp_path / "captures", max_mb=8)) as vitals:
+        for _ in range(3):
+            loss = model(torch.randn(16, 8)).square().mean()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss)
+    assert f"captured  {tmp_path}/captures/step-0.npz" in capsys.readouterr().err
+
+
 def test_a_model_of_which_only_children_are_called_is_a_blind_spot(tmp_path):
     model = nn.ModuleDict({"one": nn.Linear(8, 8), "two": nn.Linear(8, 4)})
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
