@@ -18,6 +18,7 @@ from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Coverage, Summary
 from torchvitals.core.window import Window
 from torchvitals.preflight import Preflight, preflight
+from torchvitals.recorder import Recorder
 from torchvitals.schedule import Schedule
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "Finding",
     "Incident",
     "Preflight",
+    "Recorder",
     "Remedy",
     "Reporter",
     "Schedule",

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from torchvitals.core.engine import ENGINE
-from torchvitals.core.errors import TorchvitalsError
+from torchvitals.core.errors import FieldError, TorchvitalsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,9 +42,21 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("diagnostic", help="a code or a name, such as TV201 or vanishing-gradient; or `all`")
     report = _add(commands, "report", _report, "the report of a recorded run")
     report.add_argument("recording", metavar="RUN.jsonl")
-    replay = _add(commands, "replay", _replay, "judge a recorded run again, under other thresholds")
-    replay.add_argument("recording", metavar="RUN.jsonl")
-    replay.add_argument("--set", action="append", default=[], metavar="NAME.FIELD=VALUE", dest="changes")
+    replay = _add(commands, "replay", _replay, "a recorded run, judged again; or a captured step, run again")
+    replay.add_argument(
+        "recording", metavar="FILE", help="RUN.jsonl, or a capture that a recorder has written"
+    )
+    change = "for a run: another threshold of a diagnostic"
+    replay.add_argument(
+        "--set", action="append", default=[], metavar="NAME.FIELD=VALUE", dest="changes", help=change
+    )
+    function = "package.module:function"
+    replay.add_argument("--model", metavar=function, help="for a capture: makes the model, without arguments")
+    replay.add_argument(
+        "--loss", metavar=function, help="for a capture: takes output and target, gives the loss"
+    )
+    replay.add_argument("--checkpoint", metavar="FILE", help="for a capture: weights from before its step")
+    replay.add_argument("--device", help="for a capture: where to run; that of the training if it is here")
     _add(commands, "doctor", _doctor, "versions, plugins, and what is missing")
     return parser
 
@@ -85,6 +97,33 @@ def _report(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _replay(arguments: argparse.Namespace) -> Iterator[str]:
+    from torchvitals.captures.capture import is_capture
+
+    captured = is_capture(arguments.recording)
+    foreign = ("changes",) if captured else ("model", "loss", "checkpoint", "device")
+    for name in foreign:
+        if value := getattr(arguments, name):
+            one, other = ("run", "capture") if captured else ("capture", "run")
+            option = "--set" if name == "changes" else f"--{name}"
+            raise FieldError(option, value, f"it for a {one}; {arguments.recording} is a {other}")
+    return _replay_capture(arguments) if captured else _replay_run(arguments)
+
+
+def _replay_capture(arguments: argparse.Namespace) -> Iterator[str]:
+    from torchvitals.captures.capture import read
+    from torchvitals.reporters.capture import render_capture
+    from torchvitals.rerun import rerun
+    from torchvitals.rerun.named import find, model_of
+
+    capture, found = read(arguments.recording), None
+    if arguments.model is not None:
+        loss = find(arguments.loss, "--loss") if arguments.loss is not None else None
+        model = model_of(arguments.model)
+        found = rerun(capture, model, loss=loss, checkpoint=arguments.checkpoint, device=arguments.device)
+    yield render_capture(capture, arguments.recording, found)
+
+
+def _replay_run(arguments: argparse.Namespace) -> Iterator[str]:
     from torchvitals import catalogue, registry
     from torchvitals.replay import judge
     from torchvitals.reporters.recording import read

@@ -8,6 +8,7 @@ A step as the engine sees it (adapters translate a framework's events into these
 Where the loss comes with its graph, and only after the backward pass, `micro_step` alone will do.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -29,9 +30,11 @@ from torchvitals.guard import Guard
 from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Readback
+from torchvitals.probes.parameters import GradientProbe
 from torchvitals.probes.reduce import host
 from torchvitals.probes.scaler import Scaler, calling_scaler, overflow
 from torchvitals.probes.subject import Subject, captures
+from torchvitals.recorder import Recorder, RecorderProbe, recorder_of
 from torchvitals.schedule import Schedule
 
 ALWAYS = frozenset({"gradient", "input", "output"})
@@ -72,6 +75,7 @@ class Monitor:
         stop_on: Severity | str | None = None,
         scaler: Any = None,
         wrapper: nn.Module | None = None,
+        recorder: Recorder | str | os.PathLike[str] | None = None,
     ) -> None:
         self.subject = Subject(model, optimizers, wrapper=wrapper)
         self.scaler = Scaler(scaler) if scaler is not None else None
@@ -91,6 +95,7 @@ class Monitor:
         self._taking: dict[tuple[str, bool, int], tuple[tuple[Probe, Callable[..., Any]], ...]] = {}
         self._began = self._ended = time.perf_counter()
         self._probes = self._start_probes()
+        self._recorder = self._start_recorder(recorder_of(recorder))
         self._open_step()
 
     # -- moments of a step
@@ -194,7 +199,9 @@ class Monitor:
     def summary(self) -> Summary:
         """The run so far."""
         cost = Cost(monitor_seconds=self.subject.clock.seconds, run_seconds=self._ended - self._began)
-        return replace(self._judge.summary(steps=self.step, blind=self._blind()), cost=cost)
+        captures = self._recorder.written if self._recorder is not None else ()
+        told = self._judge.summary(steps=self.step, blind=self._blind())
+        return replace(told, cost=cost, captures=captures)
 
     @property
     def stop_reason(self) -> str | None:
@@ -221,6 +228,15 @@ class Monitor:
             with self._guard.over(probe, chosen):
                 probe.start(self.subject, frozenset(probe.provides & wanted))
         return chosen
+
+    def _start_recorder(self, recorder: Recorder | None) -> RecorderProbe | None:
+        if recorder is None:
+            return None
+        probe = recorder.probe()
+        probe.gradients = next((p for p in self._probes if isinstance(p, GradientProbe)), None)
+        probe.start(self.subject, frozenset())
+        self._probes.append(probe)  # the last: it asks the others what they have found
+        return probe
 
     def _open_step(self) -> None:
         self._ready = False
@@ -312,6 +328,9 @@ class Monitor:
         news = self._judge.take_in(Snapshot(pending.step, scalars, labels, tables, pending.due))
         if any(i.severity > Severity.INFO and i.resolved is None for i in news):
             self._armed_until = self.step + ARMED_STEPS
+        if self._recorder in self._probes:
+            with self._guard.over(self._recorder, self._probes):
+                self._recorder.judged(news, self._judge)
 
     def _blind(self) -> list[str]:
         sentences: list[str] = []

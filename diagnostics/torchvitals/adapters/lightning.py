@@ -1,5 +1,6 @@
 """The adapter for PyTorch Lightning, under either of its import names."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -14,6 +15,7 @@ from torchvitals.core.finding import Severity, severity_of
 from torchvitals.core.protocols import Diagnostic, Reporter
 from torchvitals.core.summary import Summary
 from torchvitals.monitor import Monitor
+from torchvitals.recorder import Recorder, recorder_of
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.loggers import LoggersReporter
 from torchvitals.reporters.text import render
@@ -56,6 +58,7 @@ class VitalsCallback(Callback):
         schedule: Schedule | None = None,
         strict: bool = False,
         stop_on: Severity | str | None = None,
+        recorder: Recorder | str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         self._diagnostics = registry.resolve(diagnostics)
@@ -63,6 +66,7 @@ class VitalsCallback(Callback):
         self._schedule = schedule
         self._strict = strict
         self._stop_on = severity_of(stop_on)
+        self._recorder = recorder_of(recorder)
         self._monitor: Monitor | None = None
         self._handles: list[Any] = []
         self._loss: Tensor | None = None
@@ -94,6 +98,7 @@ class VitalsCallback(Callback):
             stop_on=self._stop_on,
             scaler=_scaler(trainer),
             wrapper=trainer.strategy.model,
+            recorder=self._recorder,
         )
         self._stepped = False
         # Lightning runs forward and backward inside of `optimizer.step`: the pre-hook fires before both.

@@ -1,5 +1,6 @@
 """The adapter for a training loop of one's own: `torchvitals.watch`."""
 
+import os
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from torchvitals.core.summary import Coverage, Summary, Verdict
 from torchvitals.monitor import Monitor
 from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.neverstepped import NeverStepped
+from torchvitals.recorder import Recorder
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.text import render
 from torchvitals.schedule import Schedule
@@ -153,6 +155,7 @@ def watch(
     strict: bool = False,
     stop_on: Severity | str | None = None,
     scaler: Any = None,
+    recorder: Recorder | str | os.PathLike[str] | None = None,
 ) -> Vitals:
     """Watch the training of a model from inside; use it as a context manager, or call `close` at the end.
 
@@ -161,6 +164,8 @@ def watch(
     diagnostic, probe or reporter raises instead of being reported as TV001. With `stop_on` an incident of
     that severity ends the training by `TrainingStopped`. With the `scaler` of a training in float16 (a
     `torch.amp.GradScaler`) its scale is recorded, and steps that it skips are known as such.
+    With a `recorder` (a `torchvitals.Recorder`, or just a folder) a step in which something goes wrong is
+    written to a file, which `torchvitals replay` shows and runs again.
 
     Raises `NothingToWatch` for a model without parameters, `UnknownName` for a diagnostic that is not
     installed and `FieldError` for any other value that cannot be.
@@ -176,6 +181,7 @@ def watch(
         strict=strict,
         stop_on=stop_on,
         scaler=scaler,
+        recorder=recorder,
     )
     return Vitals(monitor, optimizers)
 

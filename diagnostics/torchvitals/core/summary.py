@@ -53,6 +53,8 @@ class Summary:
     cost: Cost = field(default_factory=Cost)
     start: Start | None = None
     """the network at the first look; None where nothing was looked at"""
+    captures: tuple[str, ...] = ()
+    """paths of the captures that a recorder has written"""
 
     @property
     def root(self) -> Incident | None:
@@ -74,6 +76,7 @@ class Summary:
             },
             "cost": {"monitor_seconds": self.cost.monitor_seconds, "run_seconds": self.cost.run_seconds},
             "start": None if self.start is None else self.start.to_dict(),
+            "captures": list(self.captures),
         }
 
     @classmethod
@@ -87,6 +90,7 @@ class Summary:
             coverage=Coverage(**coverage),
             cost=Cost(**data["cost"]),
             start=None if start is None else Start.from_dict(start),
+            captures=tuple(data.get("captures", ())),
         )
 
 

@@ -76,6 +76,16 @@ class NormProbe(Probe):
             )
         return True
 
+    @property
+    def found_bad(self) -> bool:
+        """Whether a tensor on the CPU that was kept since the last `collect` holds a NaN or Inf."""
+        for block in self._blocks:
+            # What was measured as a whole is finite, and nothing is known of its rows.
+            values = block.values if block.known else None
+            if values is not None and values.is_cpu and values.numpy()[:, 0].any():
+                return True
+        return False
+
     def collect(self) -> Iterable[Measurement]:
         blocks, self._blocks = self._blocks, []
         return blocks

@@ -57,6 +57,8 @@ class ConsoleReporter:
             self._print(render(summary))
         else:
             self._print(_closing(summary))
+            for path in summary.captures:
+                self._print("\n".join(block("captured", path, label_at=0)))
 
     def _news(self, incident: Incident) -> str:
         before = self._known.get(incident.code)

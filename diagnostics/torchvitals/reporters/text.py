@@ -16,7 +16,7 @@ def render(summary: Summary) -> str:
 
     No line is wider than 80 columns unless one name is.
     """
-    return "\n".join([line(verdict(summary)), *_incidents(summary.incidents), "", *_edges(summary)])
+    return "\n".join([line(verdict(summary)), *incidents(summary.incidents), "", *_edges(summary)])
 
 
 def verdict(summary: Summary) -> str:
@@ -38,18 +38,18 @@ def _why_no_data(coverage: Coverage) -> str:
     return "no gradient was seen" if coverage.judged else "no diagnostic judged the run"
 
 
-def _incidents(incidents: tuple[Incident, ...]) -> Iterator[str]:
+def incidents(found: tuple[Incident, ...]) -> Iterator[str]:
     """Trees of cause and effect, then whatever hangs on a cause that is not there."""
-    codes = {incident.code for incident in incidents}
+    codes = {incident.code for incident in found}
     children: dict[str, list[Incident]] = {}
-    for incident in incidents:
+    for incident in found:
         children.setdefault(incident.explained_by or "", []).append(incident)
-    lost = [i for i in incidents if i.explained_by is not None and i.explained_by not in codes]
+    lost = [i for i in found if i.explained_by is not None and i.explained_by not in codes]
     printed: set[int] = set()
     roots = [*children.get("", []), *lost]
     for root in sorted(roots, key=lambda i: i.severity == Severity.INFO):
         yield from _tree(root, children, printed)
-    for incident in incidents:  # only a circle of causes is left
+    for incident in found:  # only a circle of causes is left
         yield from _tree(incident, children, printed)
 
 
@@ -104,5 +104,7 @@ def _edges(summary: Summary) -> Iterator[str]:
     yield from block("looked", looked(summary.coverage), label_at=0)
     for number, sentence in enumerate(summary.coverage.blind):
         yield from block("" if number else "not seen", sentence, label_at=0)
+    for number, path in enumerate(summary.captures):
+        yield from block("" if number else "captured", path, label_at=0)
     yield from block("cost", price(summary.cost), label_at=0)
     yield from block("healthy:", meaning(summary), label_at=0)

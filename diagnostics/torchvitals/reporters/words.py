@@ -50,10 +50,10 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def places(where: Sequence[str], *, most: int = 3) -> str:
     """The worst places by name and the others by number."""
     rest = f" (+{len(where) - most} more)" if len(where) > most else ""
-    return clean(", ".join(map(_place, where[:most])) + rest)
+    return clean(", ".join(map(place, where[:most])) + rest)
 
 
-def _place(name: str) -> str:
+def place(name: str) -> str:
     """Modules of a `Sequential` are called `2` or `0.1`, which nobody would take for a name."""
     return f"module {name!r}" if name.replace(".", "").isdigit() else name
 
@@ -73,6 +73,14 @@ def times(incident: Incident, *, last_seen: bool = False) -> str:
     seen = f", last seen at step {incident.last_seen}" if last_seen else ""
     resolved = f", resolved at step {incident.resolved}" if incident.resolved is not None else ""
     return f"since step {incident.onset}{seen}{resolved}"
+
+
+def size(of_bytes: float) -> str:
+    """Such as `432 B`, `51 kB` or `1.2 MB`."""
+    power = 0
+    while of_bytes >= 1000 and power < 3:
+        of_bytes, power = of_bytes / 1000, power + 1
+    return f"{of_bytes:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def numbers(evidence: Evidence) -> str:
