@@ -19,6 +19,7 @@ from models.errors import invalid, require_count
 from sweeps.clock import StepClock
 from sweeps.outlets import About, Outlet
 from sweeps.quiet import quiet
+from sweeps.row import load
 from torchvitals.core.protocols import Reporter
 from torchvitals.core.summary import Summary
 from torchvitals.reporters import ConsoleReporter, JsonlReporter
@@ -55,7 +56,7 @@ def train(config: DictConfig, about: About, outcome: Outcome, *, aloud: bool) ->
         clock = StepClock()
         trainer = _trainer(config.trainer, outlet, folder=about.folder, callbacks=[watcher, clock])
         with _noting(outcome, trainer, watcher=watcher, clock=clock, network=built.module):
-            trainer.fit(built.module, built.data)
+            trainer.fit(built.module, built.data, ckpt_path=_left_behind(about.folder, config))
             outcome.stopped = _reason(watcher) if trainer.should_stop else None
             _note_metrics(outcome, trainer.callback_metrics)
             trainer.test(built.module, built.data, verbose=False)
@@ -74,6 +75,13 @@ def _check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if not isinstance(value, int | float | None):
             raise invalid(key, value=value, choices="a number")
+
+
+def _left_behind(folder: Path, config: DictConfig) -> Path | None:
+    """The latest checkpoint of a run that was killed in this folder; one that ended begins anew."""
+    if not (config.resume and config.trainer.enable_checkpointing) or load(folder) is not None:
+        return None
+    return max(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _reporters(outlet: Outlet, *, record: bool, folder: Path, aloud: bool) -> tuple[Reporter, ...]:

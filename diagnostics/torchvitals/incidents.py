@@ -1,7 +1,8 @@
 """Turns the findings of successive windows into incidents with an onset and an end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torchvitals.causes import attribute
 from torchvitals.core.finding import Finding, Incident, Severity
@@ -51,6 +52,14 @@ class IncidentBook:
         before = {i.code: i for i in self.incidents}
         self._open, self.incidents = found, attribute(found.values())
         return [i for i in self.incidents if _news(before.get(i.code), i)]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"open": [i.to_dict() for i in self._open.values()], "missed": dict(self._missed)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "IncidentBook":
+        found = [Incident.from_dict(i) for i in data["open"]]
+        return cls(attribute(found), {i.code: i for i in found}, dict(data["missed"]))
 
 
 def _updated(incident: Incident | None, finding: Finding, step: int) -> Incident:

@@ -1,11 +1,11 @@
 """Snapshots in, incidents out: the half of the engine that needs no model, and that replay uses alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torchvitals.builtin.parts.start import start_of
 from torchvitals.core.finding import Finding, Incident
-from torchvitals.core.protocols import Diagnostic, Reporter
+from torchvitals.core.protocols import Diagnostic, Reporter, Resuming
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Coverage, Summary, verdict_of
 from torchvitals.core.window import Window
@@ -73,6 +73,27 @@ class Judge:
         with self._guard.over("start"):
             start = start_of(self.window)
         return Summary(verdict=verdict, incidents=self.incidents, coverage=coverage, start=start)
+
+    def state(self) -> dict[str, Any]:
+        """All that was seen and found, as plain values; bounded as the window is."""
+        return {
+            "snapshots": [snapshot.to_dict() for snapshot in self.window.snapshots],
+            "book": self._book.to_dict(),
+            "measured": self._measured,
+            "looks": self._looks,
+            "fed": self._fed,
+        }
+
+    def restore(self, state: Mapping[str, Any], *, step: int) -> None:
+        """Go on before `step` from where `state` was taken, and let reporters do so that can."""
+        window = Window(tuple(Snapshot.from_dict(s) for s in state["snapshots"]))
+        book = IncidentBook.from_dict(state["book"])
+        self._measured, self._looks, self._fed = dict(state["measured"]), state["looks"], state["fed"]
+        self.window, self._book = window, book
+        for reporter in tuple(self.reporters):
+            with self._guard.over(reporter, self.reporters):
+                if isinstance(reporter, Resuming):
+                    reporter.on_resume(step, self.incidents)
 
     def _found(self) -> list[Finding]:
         findings = list(self._guard.failures.values())  # as long as the part stays off

@@ -20,6 +20,7 @@ from torch._C import DisableTorchFunction as Unseen  # by torch-function modes: 
 from torch.optim import Optimizer
 
 from torchvitals import registry
+from torchvitals.checkpoint import Unreadable, packed, unpacked
 from torchvitals.core.errors import FieldError
 from torchvitals.core.finding import Severity, severity_of
 from torchvitals.core.protocols import Diagnostic, Reporter
@@ -93,6 +94,7 @@ class Monitor:
         self._ready = self._due = self._closed = self._captured = False
         self._clipped = "unknown"
         self._taking: dict[tuple[str, bool, int], tuple[tuple[Probe, Callable[..., Any]], ...]] = {}
+        self._notes: list[str] = []
         self._began = self._ended = time.perf_counter()
         self._probes = self._start_probes()
         self._recorder = self._start_recorder(recorder_of(recorder))
@@ -119,8 +121,8 @@ class Monitor:
         with self.subject.clock, Unseen(), self._guard.over("validation loss"):
             self._val_loss = _number(loss)
 
-    def micro_step(self, loss: Tensor | float | None) -> None:
-        """A micro-batch has been backpropagated."""
+    def micro_step(self, loss: Tensor | float | None, *, ends: bool = True) -> None:
+        """A micro-batch has been backpropagated; `ends` unless more steps are made with the same batch."""
         if self._captures():
             return
         self.objective(loss)
@@ -128,6 +130,8 @@ class Monitor:
             with self._guard.over("loss"):
                 if loss is not None:
                     self._losses.append(_number(loss))
+            if not ends:
+                return
             self._iteration += 1
             self._waiting += 1
             if self._waiting % MAX_MICRO_BATCHES == 0:
@@ -192,6 +196,33 @@ class Monitor:
             self._drain(wait=True)
             self._each("close")
         self._judge.close(self.summary)
+
+    # -- over the end of a process
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on between two steps; empty where taking it failed."""
+        with self.subject.clock, Unseen(), self._guard.over("checkpoint"):
+            self._drain(wait=True)
+            return packed(self._state())
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, before the first step; one that cannot be read costs a sentence in coverage."""
+        with self.subject.clock, Unseen():
+            self._each("disarm")
+            with self._guard.over("checkpoint"):
+                try:
+                    self._restore(unpacked(state))
+                except Unreadable as error:
+                    self.note(
+                        f"Steps before the training was resumed: their record is not read, since {error}."
+                    )
+            self._open_step()
+
+    def note(self, sentence: str) -> None:
+        """Something could not be observed, for a reason that only the adapter knows."""
+        if sentence not in self._notes:
+            self._notes.append(sentence)
 
     # -- what is known
 
@@ -332,8 +363,39 @@ class Monitor:
             with self._guard.over(self._recorder, self._probes):
                 self._recorder.judged(news, self._judge)
 
+    def _state(self) -> dict[str, Any]:
+        parts = {}
+        for probe in tuple(self._probes):
+            with self._guard.over(probe, self._probes):
+                parts[probe.name] = probe.state()
+        return {
+            "step": self.step,
+            "iteration": self._iteration,
+            "armed_until": self._armed_until,
+            "val_loss": None if self._val_loss is None else float(self._val_loss),
+            "notes": self._notes,
+            "seconds": self.subject.clock.seconds,
+            "run_seconds": self._ended - self._began,
+            "order": self.subject.order,
+            "probes": parts,
+            "judge": self._judge.state(),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._judge.restore(state["judge"], step=state["step"])
+        self.step = self._guard.step = state["step"]
+        self._iteration, self._armed_until = state["iteration"], state["armed_until"]
+        self._val_loss, self._notes = state["val_loss"], list(state["notes"])
+        self._began = self._ended - state["run_seconds"]
+        self.subject.clock.seconds += state["seconds"]
+        self.subject.executed(state["order"])
+        self.subject.refresh()
+        for probe in tuple(self._probes):
+            with self._guard.over(probe, self._probes):
+                probe.restore(state["probes"].get(probe.name, {}))
+
     def _blind(self) -> list[str]:
-        sentences: list[str] = []
+        sentences = list(self._notes)
         for probe in tuple(self._probes) if self.step else ():
             with self._guard.over(probe, self._probes):
                 sentences.extend(probe.blind())

@@ -1,7 +1,7 @@
 """The adapter for a training loop of one's own: `torchvitals.watch`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -64,6 +64,26 @@ class Vitals:
         """
         self._read.update(map(id, self._optimizers))
         self._monitor.gradients_ready()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on in another process: the window, the incidents, the counts of
+        steps and seconds. Take it between two steps.
+
+        Plain values that `torch.load` reads with `weights_only=True`. Bounded whatever the run's length: half
+        a megabyte for a network of 77 parameters, 40 kB for one of 4.
+        """
+        return {
+            **self._monitor.state_dict(),
+            "stepped": self._never_stepped is None or self._never_stepped.over,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, before the first step: steps are counted on from there, and no incident is told
+        twice. A state that this version cannot read leaves a fresh watch and a sentence in `coverage`.
+        """
+        self._monitor.load_state_dict(state)
+        if self._never_stepped is not None and state.get("stepped"):
+            self._never_stepped.stepped()
 
     def close(self) -> None:
         """Stop watching; calling it again does nothing."""

@@ -1,7 +1,7 @@
 """What a diagnostic and a reporter are: all that a plugin author has to know."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -88,3 +88,11 @@ class Reporter(Protocol):
 
     def on_close(self, summary: Summary) -> None:
         """The run is over. Called once, also after an exception in the training."""
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """A reporter that has something to do when a run goes on from a checkpoint."""
+
+    def on_resume(self, step: int, incidents: Sequence[Incident]) -> None:
+        """The run goes on at `step`, before any snapshot; these incidents were told before."""

@@ -1,6 +1,6 @@
 """What a probe is: the moments of a training step that it may use, and what it hands over at its end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -83,6 +83,13 @@ class Probe:
     def blind(self) -> Iterable[str]:
         """One sentence for each thing that could not be observed so far, and why."""
         return ()
+
+    def state(self) -> dict[str, Any]:
+        """What must be known after the training was resumed from a checkpoint, as values that JSON knows."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, right after `start`."""
 
     def close(self) -> None:
         """Leave no trace."""

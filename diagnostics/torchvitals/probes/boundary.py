@@ -1,6 +1,6 @@
 """The probe of what goes into the model and what comes out of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -109,6 +109,13 @@ class BoundaryProbe(Probe):
     def blind(self) -> Iterable[str]:
         if self._compiled and not self._batch_told:
             yield "The model ran compiled, hooks and all: what went in and came out was not seen."
+
+    def state(self) -> dict[str, Any]:
+        return {"children": bool(self._children)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if state.get("children") and not self._children:
+            self._watch_children()
 
     def close(self) -> None:
         self.disarm()

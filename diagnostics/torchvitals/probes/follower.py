@@ -115,6 +115,15 @@ class Follower(Switch):
     def hooked(self) -> set[int]:
         return {id(enter.module) for enter in self._enters if not enter.compiling}
 
+    def state(self) -> dict[str, Any]:
+        """Whether passes in training mode, and steps in eval mode, were seen; and what was not."""
+        return {"trained": self._trained, "eval_steps": self._eval_steps, "notes": [*self.notes]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._trained = state.get("trained", False)
+        self._eval_steps = state.get("eval_steps", 0)
+        self.notes |= dict.fromkeys(state.get("notes", ()))
+
     def _sort_listeners(self) -> None:
         def having(method: str) -> list[Any]:
             return [listener for listener in self._listeners if hasattr(listener, method)]

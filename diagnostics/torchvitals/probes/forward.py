@@ -1,6 +1,6 @@
 """The probe of the forward pass and of the gradients that come back to it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -111,6 +111,13 @@ class ForwardProbe(Probe):
         place = {row.name: i for i, row in enumerate(by_kind["activation"])}
         by_kind["activation_gradient"].sort(key=lambda row: place.get(row.name, 0))
         return [m for kind, found in by_kind.items() for m in stacked(kind, found, COLUMNS[kind])]
+
+    def state(self) -> dict[str, Any]:
+        return {"sites": self._sites, "reached": self._reached, "tracer": self._tracer.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._sites, self._reached = state.get("sites", 0), state.get("reached", 0)
+        self._tracer.restore(state.get("tracer", {}))
 
     def blind(self) -> Iterable[str]:
         yield from self._tracer.notes

@@ -84,6 +84,12 @@ class LossProbe(Probe):
         rows, self._rows = self._rows, []
         return stacked("loss", rows, STATISTICS)
 
+    def state(self) -> dict[str, Any]:
+        return {"looked": self._looked, "seen": self._seen}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._looked, self._seen = state.get("looked", False), state.get("seen", False)
+
     def blind(self) -> Iterable[str]:
         if self._looked and not self._seen:
             yield "No loss function of torch.nn.functional was seen: its own code, or compiled, or hidden."

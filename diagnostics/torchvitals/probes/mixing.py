@@ -76,6 +76,12 @@ class MixingProbe(Probe):
         self._call = None
         self._tracer.detach()
 
+    def state(self) -> dict[str, Any]:
+        return {"done": self._done, "why_not": self._why_not}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._done, self._why_not = state.get("done", False), state.get("why_not")
+
     def blind(self) -> Iterable[str]:
         if self._why_not is not None:
             yield f"Whether samples of a batch influence each other was not measured: {self._why_not}."

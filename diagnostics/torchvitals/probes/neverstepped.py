@@ -50,6 +50,11 @@ class NeverStepped:
     close = stepped
 
     @property
+    def over(self) -> bool:
+        """Whether a step was seen, or there is nothing to wait for."""
+        return self._p is None
+
+    @property
     def certain(self) -> bool:
         """Whether no step is to be expected."""
         if self._p is None or self._p._version != self._version:

@@ -32,6 +32,7 @@ class NormalisationProbe(Probe):
         self._tracer = Tracer(self, subject.clock)
         self._rows: list[Row] = []
         self._first: dict[str, Tensor] = {}
+        self._moved_before: frozenset[str] = frozenset()
         self._unread: dict[str, str] = {}
 
     def arm(self) -> None:
@@ -74,7 +75,9 @@ class NormalisationProbe(Probe):
 
     def _moved(self, name: str, now: Tensor) -> Tensor:
         """Whether the statistics are others than at the first look: 0 or 1, shape (1,), float64."""
-        first = self._first.setdefault(name, now)
+        first = self._first.setdefault(
+            name, torch.full_like(now, torch.nan) if name in self._moved_before else now
+        )
         if first.shape != now.shape or first.device != now.device:
             first = self._first[name] = now
         return (first != now).any().double().reshape(1)
@@ -83,9 +86,25 @@ class NormalisationProbe(Probe):
         rows, self._rows = self._rows, []
         return stacked("normalisation", rows, STATISTICS)
 
+    def state(self) -> dict[str, Any]:
+        """Names of the norms whose statistics have moved; the others are still what they were."""
+        norms = {path or "model": m for path, m in self.subject.modules() if isinstance(m, _BatchNorm)}
+        return {"moved": [name for name, first in self._first.items() if _has_moved(first, norms.get(name))]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._moved_before = frozenset(state.get("moved", ()))
+
     def blind(self) -> Iterable[str]:
         for name, error in self._unread.items():
             yield f"Statistics of the batches of {name}: reading them raised {error}."
+
+
+def _has_moved(first: Tensor, norm: _BatchNorm | None) -> bool:
+    """Whether the statistics are others than `first`, which nothing equals if it holds NaN."""
+    if norm is None or norm.running_mean is None or norm.running_var is None:
+        return False
+    now = torch.stack([norm.running_mean.detach(), norm.running_var.detach()])
+    return now.shape != first.shape or now.device != first.device or bool((first != now).any())
 
 
 def _distance(x: Tensor, running: Tensor, eps: float) -> Tensor:

@@ -81,7 +81,7 @@ class ParameterProbe(NormProbe):
         return {
             "resolution": resolution(p),
             "fan_in": _fan_in(p, owner),
-            "trainable": float(p.requires_grad),
+            "trainable": float(self.subject.trainable(p)),
             "held": float(id(p) in held or not self.subject.optimizers),
             "op": type(owner).__name__,
         }
@@ -115,9 +115,13 @@ class UpdateProbe(NormProbe):
             self._wishes |= {name: _Wish.of(gradient) for name, _, gradient in self.subject.gradients()}
 
     def before_update(self) -> None:
-        trainable = [(n, p) for n, p in self.subject.parameters if p.requires_grad and _has_size(p)]
-        # Several optimizers may step one after the other: the copy from before the first one counts.
-        self._before = self._before or {name: p.detach().clone() for name, p in trainable}
+        if self._before:
+            return  # several optimizers step one after the other: the copy from before the first one counts
+        self._before = {
+            name: p.detach().clone()
+            for name, p in self.subject.parameters
+            if self.subject.trainable(p) and _has_size(p)
+        }
 
     def collect(self) -> Iterable[Measurement]:
         now = {name: p.detach() for name, p in self.subject.parameters}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,6 +74,13 @@ class RankProbe(Probe):
         for handle in self._handles:
             handle.remove()
         self._handles, self._local = [], _Local()
+
+    def state(self) -> dict[str, Any]:
+        # Not the first step whose loss was not finite: one checkpoint serves all ranks.
+        return {"told": self._told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._told = state.get("told", self._told)
 
     def blind(self) -> Iterable[str]:
         if self._why_not:

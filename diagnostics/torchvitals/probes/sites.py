@@ -108,3 +108,10 @@ class Tracer:
         """paths of modules whose inside reentrant checkpointing runs without gradients"""
         hidden = self._follower.hidden
         return tuple(dict.fromkeys([*(path for path in self.order if path in hidden), *hidden]))
+
+    def state(self) -> dict[str, Any]:
+        """What the follower knows of the training, as plain values."""
+        return self._follower.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._follower.restore(state)

@@ -55,12 +55,18 @@ class Subject:
             named.sort(key=lambda item: self._order.get(item[0].rpartition(".")[0], last))
         self.parameters = tuple(named)
         self._modules = None
+        self._trainable = frozenset(id(p) for _, p in named if p.requires_grad)
         self._foreign = len(self.held().difference(id(p) for _, p in named))
 
     def executed(self, paths: Iterable[str]) -> None:
         """Learn the execution order of modules from a traced forward pass."""
         for path in paths:
             self._order.setdefault(path, len(self._order))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Paths of modules in execution order, as far as it is known."""
+        return tuple(self._order)
 
     def focus(self, optimizer: Optimizer | None) -> None:
         """Let `gradients` give those of one optimizer: the others' may be stale, or still to come."""
@@ -70,6 +76,12 @@ class Subject:
     def held(self) -> frozenset[int]:
         """Ids of the tensors that the optimizers hold now."""
         return frozenset(id(p) for o in self.optimizers for group in o.param_groups for p in group["params"])
+
+    def trainable(self, p: Tensor) -> bool:
+        """Whether it requires a gradient, or did when the step began: in trainings with several optimizers it
+        may be frozen while another one's turn lasts.
+        """
+        return p.requires_grad or id(p) in self._trainable
 
     def gradients(self) -> list[tuple[str, nn.Parameter, Tensor]]:
         """Trainable parameters in focus that have a gradient now."""

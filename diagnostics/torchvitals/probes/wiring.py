@@ -82,6 +82,12 @@ class WiringProbe(Probe):
         self._tracer.detach()
         self._forget()
 
+    def state(self) -> dict[str, Any]:
+        return {"left": self._left, "hidden": self._hidden}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._left, self._hidden = state.get("left", self._left), state.get("hidden")
+
     def blind(self) -> Iterable[str]:
         if self._hidden is not None:
             yield f"Which parameters the loss leads to was not measured: {self._hidden}."

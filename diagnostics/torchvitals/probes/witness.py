@@ -1,7 +1,7 @@
 """The probe of what happens to a gradient between the backward pass and the optimizer."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,15 @@ class WitnessProbe(Probe):
             self._keep(witness, witness.testimony.so_far())
         rows, self._rows = self._rows, []
         return stacked("witness", rows, STATISTICS)
+
+    def state(self) -> dict[str, Any]:
+        names = {id(p): name for name, p in self.subject.parameters}
+        return {"with_gradient": {names[key]: n for key, n in self._with_gradient.items() if key in names}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        # What became of gradients before is not known any more: no testimony goes on.
+        before = state.get("with_gradient", {})
+        self._with_gradient = {id(p): before[name] for name, p in self.subject.parameters if name in before}
 
     def _keep(self, witness: "_Witness", values: Tensor | None) -> None:
         if values is not None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import TextIO
 
 from torchvitals.core.engine import PartFailed
@@ -36,6 +37,9 @@ class ConsoleReporter:
         self._report = report
         self._printed: Counter[str] = Counter()
         self._known: dict[str, Severity] = {}
+
+    def on_resume(self, step: int, incidents: Sequence[Incident]) -> None:
+        self._known = {incident.code: incident.severity for incident in incidents}
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Numbers of single steps are not for the terminal."""

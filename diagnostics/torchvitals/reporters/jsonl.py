@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -23,8 +23,9 @@ class JsonlReporter:
     A snapshot with tables is always written. Of the others, which hold little more than the loss, one in
     `every` is, and the first whose loss stops being finite; `every=1` keeps all, so that rules on the loss
     replay exactly. Each line is on disk when its event is over: a killed process loses at most the line that
-    it was writing. The file is opened at the first event, and an older one of that name is replaced. Raises
-    `FieldError` at once where no file can be written.
+    it was writing. The file is opened at the first event, and an older one of that name is replaced; unless
+    the run was resumed from a checkpoint: then it goes on there, without what came after the checkpoint.
+    Raises `FieldError` at once where no file can be written.
     """
 
     def __init__(self, path: str | Path, *, every: int = 10) -> None:
@@ -38,6 +39,10 @@ class JsonlReporter:
         self._finite = True
         self._file: TextIO | None = None
         self._mode: Literal["w", "a"] = "w"
+
+    def on_resume(self, step: int, incidents: Sequence[Incident]) -> None:
+        if self._file is None and self._mode == "w" and self.path.exists():
+            self._mode = "a" if cut(self.path, step) else "w"
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         finite = snapshot.loss is None or math.isfinite(snapshot.loss)
@@ -70,6 +75,26 @@ class JsonlReporter:
         if self._mode == "w":
             file.write(_line({"type": "header", "format": FORMAT, **_versions(), "every": self._every}))
         return file
+
+
+def cut(path: Path, step: int) -> bool:
+    """Take from a recording what came at or after `step`, and its end; False if it is none of ours."""
+    kept = 0
+    with path.open("rb+") as file:
+        for number, line in enumerate(file):
+            try:
+                data = json.loads(line)
+                kind, at = data["type"], data.get("step", -1)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                break  # the line that a killed process was writing
+            if (number == 0) != (kind == "header") or (number == 0 and data.get("format") != FORMAT):
+                break
+            if kind == "close" or not line.endswith(b"\n") or at >= step:
+                break
+            kept += len(line)
+        if kept:
+            file.truncate(kept)
+    return kept > 0
 
 
 def _obstacle(path: Path) -> str:

@@ -10,6 +10,7 @@ from torchvitals.core.errors import TorchvitalsError
 from torchvitals.core.finding import Incident
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.summary import Coverage, Summary, verdict_of
+from torchvitals.core.tables import TEXTS
 from torchvitals.reporters.jsonl import FORMAT
 
 
@@ -104,7 +105,7 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
 
 def _column(name: str, column: list[Any]) -> list[Any]:
     """Texts in a column of numbers are nan and inf."""
-    return column if name == "op" else [float(value) for value in column]
+    return column if name in TEXTS else [float(value) for value in column]
 
 
 _READ = {"header": _header, "snapshot": _snapshot, "incident": Incident.from_dict, "close": Summary.from_dict}

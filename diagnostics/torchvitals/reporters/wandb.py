@@ -1,5 +1,6 @@
 """Speaks in Weights & Biases; without it runs of a sweep could not be filtered by verdict and root cause."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchvitals.core.errors import FieldError, TorchvitalsError
@@ -41,6 +42,9 @@ class WandbReporter:
         self._cooldown = cooldown
         self._alerted: set[str] = set()
         self._row = -1
+
+    def on_resume(self, step: int, incidents: Sequence[Incident]) -> None:
+        self._alerted = {i.code for i in incidents if i.resolved is None and self._is_news(i)}
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         if not snapshot.tables and snapshot.step % self._every:
