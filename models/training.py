@@ -14,6 +14,8 @@ from models.schedules import Scheduler
 from models.tasks import Task
 
 Batch = tuple[Tensor, Tensor]
+_LISTS = (nn.ModuleList, nn.ModuleDict)
+"""Modules that are never called, so that nobody would gather their parameters."""
 
 
 class TrainingModule(pl.LightningModule):
@@ -45,6 +47,21 @@ class TrainingModule(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
+
+    def configure_model(self) -> None:
+        """Shard layer by layer where the trainer's strategy has a mesh of processes for it."""
+        mesh = self.device_mesh
+        if mesh is None:
+            return
+        from torch.distributed.fsdp import FSDPModule, fully_shard  # takes a while, and most need it not
+
+        if isinstance(self.network, FSDPModule):
+            return
+        mesh = mesh["data_parallel"]
+        for child in self.network.children():
+            if not isinstance(child, _LISTS) and next(child.parameters(), None) is not None:
+                fully_shard(child, mesh=mesh)
+        fully_shard(self.network, mesh=mesh)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._loss(batch, batch_idx=batch_idx)[0]

@@ -75,7 +75,10 @@ def run(config: DictConfig) -> str:
     if config.resume and not alone and _done(folder):
         os.utime(folder / FILE)  # tells whoever watches the folder that this run is accounted for
         return "kept"
-    from sweeps.jobs import carry_out  # a sweep that has nothing left to do should not wait for torch
+    from sweeps.jobs import (  # a sweep that has nothing left to do should not wait for torch
+        carry_out,
+        is_first,
+    )
 
     try:
         row = carry_out(config, folder, aloud=alone)
@@ -83,7 +86,7 @@ def run(config: DictConfig) -> str:
         if alone:
             sys.exit(f"Interrupted. {_left(folder)}")
         raise
-    if alone:
+    if alone and is_first():
         _say(row, folder)
     return row.status
 

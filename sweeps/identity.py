@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ CIRCUMSTANCES = frozenset({"hydra", "sweep", "resume", "logger", "record", "thre
 
 
 def register_resolvers() -> None:
-    """Make `${run_id:}` known to the configuration files."""
+    """Make `${run_id:}` and `${product:2,3}` known to the configuration files."""
+    OmegaConf.register_new_resolver("product", lambda *factors: math.prod(factors), replace=True)
     OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps.complaints import sentence
 from sweeps.identity import flattened, science
 from sweeps.outlets import About
+from sweeps.ranks import is_first, together
 from sweeps.row import TRACEBACK, Row, keep, write_whole
 from sweeps.training import PARTS, Outcome, train
 
@@ -29,7 +30,8 @@ def carry_out(config: DictConfig, folder: Path, *, aloud: bool) -> Row:
     outcome = Outcome()
     error = None
     try:
-        train(config, about, outcome, aloud=aloud)
+        with together(config, about):
+            train(config, about, outcome, aloud=aloud and is_first())
     except SystemExit as left:  # Lightning's answer to Ctrl-C, which would end a sweep without its table
         raise KeyboardInterrupt from left
     except Exception as raised:
@@ -48,7 +50,8 @@ def carry_out(config: DictConfig, folder: Path, *, aloud: bool) -> Row:
         versions=_versions(),
         **vars(outcome),
     )
-    keep(row, folder)
+    if is_first():
+        keep(row, folder)
     return row
 
 

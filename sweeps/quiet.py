@@ -19,13 +19,15 @@ ADVICE = (
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Lightning's known advice and its notes on the hardware to itself; any other warning passes."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         for message in ADVICE:
             warnings.filterwarnings("ignore", message=message)
-        logger.setLevel(logging.WARNING)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

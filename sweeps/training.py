@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from torch import nn
 from models.build import build
 from models.errors import invalid, require_count
 from sweeps.clock import StepClock
-from sweeps.outlets import About, Outlet
+from sweeps.outlets import About, Outlet, nowhere
 from sweeps.quiet import quiet
+from sweeps.ranks import is_first
 from sweeps.row import load
 from torchvitals.core.protocols import Reporter
 from torchvitals.core.summary import Summary
+from torchvitals.probes.shards import local
 from torchvitals.reporters import ConsoleReporter, JsonlReporter
 
 RECORDING = "vitals.jsonl"
@@ -48,10 +50,11 @@ def train(config: DictConfig, about: About, outcome: Outcome, *, aloud: bool) ->
     _check(config)
     torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
+    first = is_first()
     built = build(**{part: config[part] for part in PARTS}, seed=config.seed)
     outcome.score = f"test/{built.module.task.main_metric}"
-    with quiet(), instantiate(config.logger)(about) as outlet:
-        reporters = _reporters(outlet, record=config.record, folder=about.folder, aloud=aloud)
+    with quiet(), _outlet(config, about, first=first) as outlet:
+        reporters = _reporters(outlet, record=config.record and first, folder=about.folder, aloud=aloud)
         watcher = instantiate(config.diagnostics, _partial_=True, _convert_="all")(reporters=reporters)
         clock = StepClock()
         trainer = _trainer(config.trainer, outlet, folder=about.folder, callbacks=[watcher, clock])
@@ -60,7 +63,7 @@ def train(config: DictConfig, about: About, outcome: Outcome, *, aloud: bool) ->
             outcome.stopped = _reason(watcher) if trainer.should_stop else None
             _note_metrics(outcome, trainer.callback_metrics)
             trainer.test(built.module, built.data, verbose=False)
-    if config.record and (about.folder / UNFINISHED).exists():
+    if config.record and first and (about.folder / UNFINISHED).exists():
         os.replace(about.folder / UNFINISHED, about.folder / RECORDING)
 
 
@@ -75,6 +78,10 @@ def _check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if not isinstance(value, int | float | None):
             raise invalid(key, value=value, choices="a number")
+
+
+def _outlet(config: DictConfig, about: About, *, first: bool) -> AbstractContextManager[Outlet]:
+    return instantiate(config.logger)(about) if first else nowhere(about)
 
 
 def _left_behind(folder: Path, config: DictConfig) -> Path | None:
@@ -126,5 +133,5 @@ def _note_metrics(outcome: Outcome, metrics: Mapping[str, torch.Tensor]) -> None
 
 def _finite(metrics: Mapping[str, float], network: nn.Module) -> bool:
     return all(map(math.isfinite, metrics.values())) and all(
-        bool(parameter.isfinite().all()) for parameter in network.parameters()
+        bool(local(parameter.detach()).isfinite().all()) for parameter in network.parameters()
     )

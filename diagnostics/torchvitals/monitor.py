@@ -30,10 +30,12 @@ from torchvitals.core.tables import Table
 from torchvitals.guard import Guard
 from torchvitals.judge import Judge
 from torchvitals.probes.base import Probe
+from torchvitals.probes.exchange import Exchange
 from torchvitals.probes.measurement import Readback
 from torchvitals.probes.parameters import GradientProbe
 from torchvitals.probes.reduce import host
 from torchvitals.probes.scaler import Scaler, calling_scaler, overflow
+from torchvitals.probes.shards import is_partial, local
 from torchvitals.probes.subject import Subject, captures
 from torchvitals.recorder import Recorder, RecorderProbe, recorder_of
 from torchvitals.schedule import Schedule
@@ -57,6 +59,8 @@ class _Pending:
     scalars: Mapping[str, float]
     labels: Mapping[str, str]
     readback: Readback
+    shared: bool
+    """whether the other ranks looked at it too, by the schedule"""
 
 
 class Monitor:
@@ -79,6 +83,7 @@ class Monitor:
         recorder: Recorder | str | os.PathLike[str] | None = None,
     ) -> None:
         self.subject = Subject(model, optimizers, wrapper=wrapper)
+        self._exchange = Exchange(self.subject)
         self.scaler = Scaler(scaler) if scaler is not None else None
         self.step = 0
         self._guard = Guard(strict=strict)
@@ -125,6 +130,8 @@ class Monitor:
         """A micro-batch has been backpropagated; `ends` unless more steps are made with the same batch."""
         if self._captures():
             return
+        if isinstance(loss, Tensor) and is_partial(loss):
+            loss = None  # a summand, of which the other ranks have the rest
         self.objective(loss)
         with self.subject.clock, Unseen():
             with self._guard.over("loss"):
@@ -236,11 +243,14 @@ class Monitor:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why `stop_on` asks for the end of the training, or None."""
+        """Why `stop_on` asks for the end of the training, or None. Of several ranks the first one decides,
+        and all end after the same step.
+        """
         if self._stop_on is None:
             return None
         reached = [i for i in self._judge.incidents if i.severity >= self._stop_on and i.resolved is None]
-        return f"{reached[0].code} {reached[0].name}: {reached[0].message}" if reached else None
+        why = f"{reached[0].code} {reached[0].name}: {reached[0].message}" if reached else None
+        return self._exchange.agreed(why, self.step)
 
     # -- inside
 
@@ -276,6 +286,7 @@ class Monitor:
         self._due = self.subject.scheduled or self.step <= self._armed_until
         if self._due:
             self.subject.refresh()
+            self._exchange.refresh()
             self._each("arm")
 
     def _each(self, moment: str, *args: Any, **kwargs: Any) -> None:
@@ -341,18 +352,32 @@ class Monitor:
         scalars = {**self.subject.scalars(), "iteration": float(self._iteration)}
         scalars |= {name: v for name, v in told.items() if v is not None and not isinstance(v, Tensor)}
         labels = {**self.subject.labels(), "clipped": self._clipped, **labels}
-        return _Pending(self.step, self._due, scalars, labels, Readback(measurements, on_device))
+        readback = Readback(measurements, on_device)
+        return _Pending(self.step, self._due, scalars, labels, readback, self.subject.scheduled)
 
     def _drain(self, *, wait: bool) -> None:
-        while self._queue and (wait or self._queue[0].readback.ready()):
+        while self._queue and (wait or self._arrived(self._queue[0])):
+            if wait and self._queue[0].shared:
+                self._exchange.linger(self._queue[0].step)
             with self._guard.over("readback"):
                 self._take_in(self._queue.popleft())
 
+    def _arrived(self, pending: _Pending) -> bool:
+        """Whether its numbers are here, and those of the other ranks or no more hope of them."""
+        if not pending.readback.ready():
+            return False
+        return not pending.shared or self._exchange.arrived(pending.step, now=self.step)
+
     def _take_in(self, pending: _Pending) -> None:
         tables, scalars = pending.readback.read()
-        scalars = {**pending.scalars, **scalars}
-        labels = {**pending.labels, **({"skipped": "scaler"} if scalars.pop(OVERFLOW, 0.0) else {})}
-        if "gradient" in tables and len(tables["gradient"]):
+        tables, scalars, labels = self._exchange.merge(
+            pending.step, tables, {**pending.scalars, **scalars}, shared=pending.shared
+        )
+        skipped = {"skipped": "scaler"} if scalars.pop(OVERFLOW, 0.0) else {}
+        labels = {**pending.labels, **labels, **skipped}
+        # Without the parts that lie on other ranks, or whose sum is still to come, nobody knows the norm.
+        whole = labels.get("sharded", "merged") == "merged"
+        if whole and "gradient" in tables and len(tables["gradient"]):
             scalars["gradient_norm"] = float(tables["gradient"]["sum_sq"].sum() ** 0.5)
         if not pending.due:
             tables = {kind: table for kind, table in tables.items() if _holds_nonfinite(table)}
@@ -395,7 +420,7 @@ class Monitor:
                 probe.restore(state["probes"].get(probe.name, {}))
 
     def _blind(self) -> list[str]:
-        sentences = list(self._notes)
+        sentences = [*self._notes, *(self._exchange.blind() if self.step else [])]
         for probe in tuple(self._probes) if self.step else ():
             with self._guard.over(probe, self._probes):
                 sentences.extend(probe.blind())
@@ -431,7 +456,7 @@ def _number(loss: Tensor | float) -> Tensor | float:
     """A loss of any shape as one number, left on its device; on the CPU reading it waits for nothing."""
     if not isinstance(loss, Tensor):
         return float(loss)
-    loss = loss.detach()
+    loss = local(loss.detach())
     if loss.device.type == "cpu" and loss.numel() == 1:
         return host(loss.reshape(()))
     return loss.float().mean()

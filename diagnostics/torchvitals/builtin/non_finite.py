@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torchvitals.builtin.parts.origin import Origin
 from torchvitals.builtin.parts.origins import overflowed_unused, trace
+from torchvitals.builtin.parts.ranks import guilty
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -25,7 +26,8 @@ class NonFinite(Diagnostic):
     there.
 
     When it is wrong: a step that a gradient scaler skipped is INFO, since its overflows are by design. At a
-    step that was not due the sites were not looked at: the origin then says between which ends it lies.
+    step that was not due the sites were not looked at: the origin then says between which ends it lies, and
+    of several ranks the forward pass of the first alone was seen.
 
     What to try: it depends on the origin, and the finding says it.
 
@@ -52,19 +54,21 @@ class NonFinite(Diagnostic):
             look, before = window.snapshots[i], window.snapshots[:i]
             origin = trace(look, before, near_limit=self.near_limit)
             if origin is not None:
-                yield self._finding(origin, look)
+                yield self._finding(origin, look, guilty(look, window.snapshots[i + 1 :]))
                 return
 
-    def _finding(self, origin: Origin, look: Snapshot) -> Finding:
+    def _finding(self, origin: Origin, look: Snapshot, ranks: tuple[str, ...]) -> Finding:
+        alone = {"ranks": ", ".join(ranks)} if ranks else {}
         return self.finding(
             Severity.INFO if _skipped(look) else Severity.CRITICAL,
             where=origin.where,
             since=look.step,
-            message=origin.message,
+            message=f"{origin.message} It began on {alone['ranks']} alone." if alone else origin.message,
             cause=origin.cause,
             evidence={
                 "origin": origin.place,
                 "iteration": int(look.scalars.get("iteration", 0)),
+                **alone,
                 **origin.evidence,
             },
             remedies=origin.remedies,

@@ -180,7 +180,8 @@ class Table:
         theirs = {name: row for row, name in enumerate(other.names)}
         both = [row for row, name in enumerate(self.names) if name in theirs]
         match = [theirs[self.names[row]] for row in both]
-        new = [row for name, row in theirs.items() if name not in set(self.names)]
+        known = set(self.names)
+        new = [row for name, row in theirs.items() if name not in known]
         columns = {}
         for name, ours in _shared(self.columns, other.columns):
             merged = ours.copy()

@@ -11,6 +11,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import STATISTICS, first_bad, known_finite, limit, summarise, tensors
+from torchvitals.probes.shards import local
 from torchvitals.probes.subject import compiled_in_place, trains
 from torchvitals.probes.variation import FEATURES, features
 
@@ -65,7 +66,7 @@ class BoundaryProbe(Probe):
             self._inputs("input", args)
 
     def _inputs(self, stem: str, value: Any) -> None:
-        for i, x in enumerate(tensors(value)):
+        for i, x in enumerate(map(local, tensors(value))):
             if x.numel():
                 self._input(f"{stem}[{i}]" if i else stem, x)
 
@@ -80,7 +81,7 @@ class BoundaryProbe(Probe):
             self._rows["features"].append(Row(name=name, known=known, values=features(x)))
 
     def gave(self, module: nn.Module, name: str, out: Any) -> None:
-        found = next(tensors(out), None) if _training(module) else None
+        found = next(map(local, tensors(out)), None) if _training(module) else None
         if found is not None and found.numel() and (self._armed or not known_finite(found)):
             known = {"count": float(found.numel()), "limit": limit(found)}
             self._rows["output"].append(Row(name=name, known=known, values=summarise(found)))

@@ -18,6 +18,7 @@ from torchvitals.probes.hooks import InertCopy
 from torchvitals.probes.lossfunctions import LOSSES
 from torchvitals.probes.passes import Fuse, Turn
 from torchvitals.probes.reduce import readable, tensors
+from torchvitals.probes.shards import plain_class
 from torchvitals.probes.subject import captures, compiled_in_place, is_compiled, trains, transformed
 from torchvitals.probes.switch import Switch, has_fast_path
 
@@ -250,7 +251,7 @@ class Follower(Switch):
         self._trained |= module.training
         if module.training or self._trains_in_eval_mode:
             return True
-        self.notes.setdefault(IN_EVAL_MODE.format(type(module).__name__))
+        self.notes.setdefault(IN_EVAL_MODE.format(plain_class(module).__name__))
         return False
 
     @property
@@ -278,7 +279,9 @@ class Follower(Switch):
         found = next((x for x in tensors(out) if id(x) not in passed and x.ndim > 0), None)
         if found is None:
             return 0
-        self._tell(frame.path or "model", type(frame.module).__name__, found, [None] * len(self._sites))
+        self._tell(
+            frame.path or "model", plain_class(frame.module).__name__, found, [None] * len(self._sites)
+        )
         return 1
 
     def _tell(self, name: str, op: str, out: Tensor, before: list[Any]) -> None:
@@ -332,7 +335,7 @@ class Follower(Switch):
         return out
 
     def _activation_site(self, frame: _Frame, op: str, out: Tensor, before: list[Any]) -> None:
-        own = type(frame.module).__module__.endswith("torch.nn.modules.activation") and frame.path
+        own = plain_class(frame.module).__module__.endswith("torch.nn.modules.activation") and frame.path
         own = own and not isinstance(frame.module, nn.MultiheadAttention)
         frame.sites += 1
         self._tell(frame.path if own else f"{frame.path}.{op}".lstrip("."), op, out, before)

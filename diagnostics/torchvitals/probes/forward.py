@@ -14,6 +14,7 @@ from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.outputs import COLUMNS, ON_THE_WAY, Gradient, Output, Placed, Units, ends_of
 from torchvitals.probes.reduce import SMALL, dense, limit, resolution
+from torchvitals.probes.shards import is_partial, local
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.subject import is_compiled
 
@@ -52,6 +53,7 @@ class ForwardProbe(Probe):
         """Which units have a pre-activation that passes a gradient, and at how many positions each was looked
         at.
         """
+        z = local(z.detach())
         if op not in SILENT_BELOW or "silence" not in self.wanted or z.numel() == 0 or z.ndim == 0:
             return None
         others = [dim for dim in range(z.ndim) if dim != unit_dim]
@@ -62,17 +64,19 @@ class ForwardProbe(Probe):
     def site(self, name: str, op: str, out: Tensor, before: Units | None) -> None:
         self._sites += 1
         ends = ends_of(op, out) if op in BOUNDED and "saturation" in self.wanted else None
+        whole, out = out, local(out)
         known = {"op": op, "count": float(out.numel()), "limit": limit(out)}
         x = dense(out).reshape(1, -1) if out.is_sparse else dense(out)  # stored entries are no samples
         self._keep(Output(next(self._place), name, known | {"resolution": resolution(out)}, x, ends, before))
-        if "activation_gradient" in self.wanted and out.requires_grad and out.grad_fn is not None:
-            out.register_hook(_GradientHook(self, name, known))
+        if "activation_gradient" in self.wanted and whole.requires_grad and whole.grad_fn is not None:
+            whole.register_hook(_GradientHook(self, name, known))
 
     def gradient(self, name: str, known: dict[str, Any], gradient: Tensor) -> None:
-        if not self._armed:
+        if not self._armed or is_partial(gradient):
             return
         try:
             with self.subject.clock:
+                gradient = local(gradient)
                 self._reached += 1
                 known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
                 # A gradient that is itself differentiated, as for a penalty, is mostly none of the loss.

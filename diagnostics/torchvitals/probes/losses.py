@@ -12,6 +12,7 @@ from torchvitals.probes.lossfunctions import LOSSES, arguments, reduction
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.mislaid import crossed, swapped
 from torchvitals.probes.reduce import readable, summarise
+from torchvitals.probes.shards import mesh_of
 from torchvitals.probes.sites import Tracer
 from torchvitals.probes.targets import ClassTargets, targets_of
 
@@ -48,7 +49,7 @@ class LossProbe(Probe):
         self._tracer.attach(self.subject.modules())
 
     def objective(self, loss: Tensor) -> None:
-        if self._armed and not self._rows and (n := crossed(loss)):
+        if self._armed and not self._rows and mesh_of(loss) is None and (n := crossed(loss)):
             self._rows.append(_by_hand(n, loss.detach()))
 
     def disarm(self) -> None:
@@ -96,7 +97,8 @@ class LossProbe(Probe):
 
 
 def _fits(x: Any) -> bool:
-    return isinstance(x, Tensor) and not x.is_nested and x.layout is torch.strided and not x.is_complex()
+    plain = isinstance(x, Tensor) and not x.is_nested and x.layout is torch.strided and not x.is_complex()
+    return plain and mesh_of(x) is None
 
 
 def _row(

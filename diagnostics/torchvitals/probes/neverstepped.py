@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from torchvitals.probes.hooks import InertCopy, uncompiled
+from torchvitals.probes.shards import local
 from torchvitals.probes.subject import captures
 
 PATIENCE = 4
@@ -36,8 +37,10 @@ class NeverStepped:
         """A backward pass brings `incoming`."""
         if self._p is None or captures():
             return
-        grad, host = self._p.grad, incoming.device.type == "cpu" and incoming.layout is torch.strided
-        empty = grad is None or (host and not bool(grad.detach().any()))
+        grad = local(self._p.grad.detach()) if self._p.grad is not None else None
+        incoming = local(incoming)
+        host = incoming.device.type == "cpu" and incoming.layout is torch.strided
+        empty = grad is None or (host and not bool(grad.any()))
         self._thrown += self._computed and empty
         self._computed = not host or bool(torch.isfinite(incoming).all() and incoming.any())
 

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import NARROW, dense, tensors
+from torchvitals.probes.shards import plain_class
 from torchvitals.probes.sites import Tracer
 
 STATISTICS = ("count", "shift_sq", "stretch_sq", "moved")
@@ -64,7 +65,7 @@ class NormalisationProbe(Probe):
             return
         momentum = 1.0 if module.momentum is None else float(module.momentum)
         known = {
-            "op": type(module).__name__,
+            "op": plain_class(module).__name__,
             "samples": x.numel() / x.shape[1],
             "training": float(module.training),
             "momentum": momentum,

@@ -12,6 +12,7 @@ from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.norms import Entry, NormProbe
 from torchvitals.probes.reduce import count_zeros, dense, numbers, resolution
 from torchvitals.probes.scaler import inner_scale
+from torchvitals.probes.shards import is_spread, local, plain_class
 from torchvitals.probes.twins import is_matrix, symmetric_rows
 
 
@@ -83,7 +84,7 @@ class ParameterProbe(NormProbe):
             "fan_in": _fan_in(p, owner),
             "trainable": float(self.subject.trainable(p)),
             "held": float(id(p) in held or not self.subject.optimizers),
-            "op": type(owner).__name__,
+            "op": plain_class(owner).__name__,
         }
 
 
@@ -117,14 +118,15 @@ class UpdateProbe(NormProbe):
     def before_update(self) -> None:
         if self._before:
             return  # several optimizers step one after the other: the copy from before the first one counts
+        # Of a gradient that is still to be summed over ranks nobody knows which entries are 0.
         self._before = {
-            name: p.detach().clone()
+            name: local(p.detach()).clone()
             for name, p in self.subject.parameters
-            if self.subject.trainable(p) and _has_size(p)
+            if self.subject.trainable(p) and _has_size(p) and name not in self.subject.unsummed
         }
 
     def collect(self) -> Iterable[Measurement]:
-        now = {name: p.detach() for name, p in self.subject.parameters}
+        now = {name: local(p.detach()) for name, p in self.subject.parameters}
         kept = [n for n, before in self._before.items() if n in now and now[n].shape == before.shape]
         self.keep(self._entry(name, now[name]) for name in kept)
         self.disarm()
@@ -198,12 +200,17 @@ class SymmetryProbe(Probe):
             path for path, m in self.subject.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))
         }
         for name, parameter, gradient in self.subject.gradients():
-            # Rows of an embedding are tokens, not units.
-            if is_matrix(parameter, gradient) and name.rpartition(".")[0] not in embeddings:
-                count = symmetric_rows(parameter.detach(), gradient.detach())
+            # Rows of an embedding are tokens, not units; of others some may lie on other ranks.
+            told = name.rpartition(".")[0] not in embeddings and not is_spread(parameter)
+            if told and is_matrix(parameter, gradient):
+                count = symmetric_rows(local(parameter.detach()), gradient.detach())
                 known = {"rows": float(parameter.shape[0])}
                 self._rows[name] = Row(name=name, known=known, values=count.reshape(1))
 
     def collect(self) -> Iterable[Measurement]:
         rows, self._rows = self._rows, {}
         return stacked("symmetry", list(rows.values()), ("symmetric_rows",))
+
+    def blind(self) -> Iterable[str]:
+        if any(is_spread(p) for _, p in self.subject.parameters):
+            yield "Equal units of sharded weight matrices were not looked for."

@@ -1,36 +1,28 @@
 """The probe that sets the ranks of a data-parallel training side by side."""
 
-import hashlib
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from torchvitals.core.tables import NONE_BAD
 from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy
-from torchvitals.probes.measurement import Measurement, Readback
+from torchvitals.probes.measurement import Measurement
 from torchvitals.probes.reduce import dense
+from torchvitals.probes.team import team_of
 
-if TYPE_CHECKING:
-    from torchvitals.probes.noticeboard import Noticeboard
-
-GRADIENT = ("count", "nonfinite", "sum_sq", "first_step")
-PARAMETER = ("count", "nonfinite", "sum", "sum_sq")
-WAITING = 8
-"""Steps whose numbers may be on their way from the device."""
+GRADIENT = ("nonfinite", "sum_sq", "first_step")
+PARAMETER = ("nonfinite", "sum", "sum_sq")
 
 
 class RankProbe(Probe):
-    """Of every rank: its gradients before they are averaged, the first step at which its loss was not finite,
+    """Of this rank: its gradients before they are averaged, the first step at which its loss was not finite,
     and checksums of its parameters, in the steps that are due by the schedule.
 
-    Each rank leaves its numbers on a board, and the first one reads those of each step that all have told:
-    no collective, so that no rank waits for another. Only for replicas under `DistributedDataParallel`.
+    One row each, which the first rank sets beside those of the others. Only for replicas under
+    `DistributedDataParallel`.
     """
 
     name = "ranks"
@@ -42,32 +34,30 @@ class RankProbe(Probe):
         self._handles: list[Any] = []
         self._local = _Local()
         self._first_step: Tensor | None = None
-        self._on_its_way: deque[tuple[int, Readback]] = deque(maxlen=WAITING)
-        self._told = -1
-        self._board, self._why_not = self._opened()
+        self._team, self._why_not = team_of(subject)
+        if self._team is not None and not self._team.replicas:
+            self._team, self._why_not = None, "parameters are sharded, so that there are no replicas"
 
     def arm(self) -> None:
-        if self._board is not None and self.subject.scheduled:
+        if self._team is not None and self.subject.scheduled:
             self._local = _Local([])
             trainable = [p for _, p in self.subject.parameters if p.requires_grad]
             self._handles = [p.register_hook(self._local) for p in trainable]
 
     def objective(self, loss: Tensor) -> None:
-        if self._board is not None:
+        if self._team is not None:
             seen = loss.detach().float().sum()
             step = torch.where(torch.isfinite(seen), NONE_BAD, float(self.subject.step)).double()
             before = self._first_step
             self._first_step = step if before is None else torch.minimum(before, step.to(before.device))
 
     def collect(self) -> Iterable[Measurement]:
-        if self._board is None:
+        if self._team is None or not self.subject.scheduled:
             return []
         try:
-            if self.subject.scheduled:
-                self._on_its_way.append((self.subject.step, Readback(self._own(), {})))
-            return self._exchanged(self._board)
+            return self._own(f"rank {self._team.place}")
         except Exception as error:
-            self._board, self._why_not = None, f"this rank failed to ({type(error).__name__})"
+            self._team, self._why_not = None, f"this rank failed to ({type(error).__name__})"
             return []
 
     def disarm(self) -> None:
@@ -75,52 +65,11 @@ class RankProbe(Probe):
             handle.remove()
         self._handles, self._local = [], _Local()
 
-    def state(self) -> dict[str, Any]:
-        # Not the first step whose loss was not finite: one checkpoint serves all ranks.
-        return {"told": self._told}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._told = state.get("told", self._told)
-
     def blind(self) -> Iterable[str]:
         if self._why_not:
             yield f"Ranks were not compared: {self._why_not}."
-        elif self._board is not None and self._told < 0 and dist.is_initialized() and dist.get_rank() == 0:
-            yield "Ranks were not compared: the others told nothing; call `watch` on every rank."
 
-    def _opened(self) -> "tuple[Noticeboard | None, str]":
-        """The board, or why there is none; without a word where there is only one rank."""
-        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-            return None, ""
-        modules = self.subject.wrapper.modules()
-        wrapper = next((m for m in modules if isinstance(m, DistributedDataParallel)), None)
-        if wrapper is None:
-            return None, "the model is not wrapped in DistributedDataParallel"
-        names = "".join(name for name, _ in self.subject.parameters)
-        try:
-            from torchvitals.probes.noticeboard import Noticeboard  # some builds of torch have none
-
-            return Noticeboard(wrapper.process_group, hashlib.sha256(names.encode()).hexdigest()[:16]), ""
-        except Exception as error:  # a group without a store
-            return None, f"they have nowhere to leave numbers ({type(error).__name__})"
-
-    def _exchanged(self, board: "Noticeboard") -> Iterable[Measurement]:
-        """Publish what has arrived from the device; give the tables of the next step that all have told."""
-        while self._on_its_way and self._on_its_way[0][1].ready():
-            step, readback = self._on_its_way.popleft()
-            tables, _ = readback.read()
-            rows = (tables["rank_gradient"], GRADIENT), (tables["rank"], PARAMETER)
-            board.publish(step, [float(table[name][0]) for table, names in rows for name in names])
-        found = board.after(self._told, now=self.subject.step)
-        if found is None:
-            return []
-        self._told, rows = found
-        return [
-            _table("rank_gradient", GRADIENT, [row[: len(GRADIENT)] for row in rows]),
-            _table("rank", PARAMETER, [row[len(GRADIENT) :] for row in rows]),
-        ]
-
-    def _own(self) -> list[Measurement]:
+    def _own(self, name: str) -> list[Measurement]:
         """The numbers of this rank, still on their device."""
         kept = [dense(p) for _, p in self.subject.parameters if p.requires_grad and p.is_floating_point()]
         sums = torch.stack([x.sum(dtype=torch.float64) for x in kept]).sum()
@@ -132,25 +81,19 @@ class RankProbe(Probe):
         return [
             Measurement(
                 kind="rank_gradient",
-                names=("own",),
+                names=(name,),
                 known={"count": [float(count)]},
-                statistics=GRADIENT[1:],
+                statistics=GRADIENT,
                 values=torch.cat([gradient, first.to(sums.device).reshape(1)]).reshape(1, 3),
             ),
             Measurement(
                 kind="rank",
-                names=("own",),
+                names=(name,),
                 known={"count": [float(sum(x.numel() for x in kept))]},
-                statistics=PARAMETER[1:],
+                statistics=PARAMETER,
                 values=numbers.reshape(1, 3),
             ),
         ]
-
-
-def _table(kind: str, statistics: Sequence[str], rows: Sequence[Sequence[float]]) -> Measurement:
-    names = tuple(f"rank {i}" for i in range(len(rows)))
-    known = {name: [row[i] for row in rows] for i, name in enumerate(statistics)}
-    return Measurement(kind=kind, names=names, known=known)
 
 
 class _Local(InertCopy):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
+from torchvitals.probes.shards import plain_class
 from torchvitals.probes.sites import Tracer
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RecurrenceProbe(Probe):
         x = args[0] if args else kwargs.get("input")
         dim = 1 if module.batch_first else 0
         if isinstance(x, Tensor) and x.ndim == 3 and x.requires_grad and x.shape[dim] >= SHORTEST:
-            hook = _InputHook(self, path or "model", type(module).__name__, dim)
+            hook = _InputHook(self, path or "model", plain_class(module).__name__, dim)
             self._handles.append(x.register_hook(hook))
 
     def gradient(self, name: str, op: str, dim: int, gradient: Tensor) -> None:

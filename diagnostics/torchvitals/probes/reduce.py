@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchvitals.core.tables import NONE_BAD, ROWS
+from torchvitals.probes.shards import is_partial, local
 
 NARROW = (torch.float16, torch.bfloat16)
 """Floating dtypes too narrow to sum in."""
@@ -22,8 +23,10 @@ TINY = 1e-15
 
 
 def dense(x: Tensor) -> Tensor:
-    """The stored real numbers of a tensor that may be sparse or complex, outside of autograd."""
-    x = x.detach()
+    """The stored real numbers of a tensor that may be sparse, complex or spread over processes, outside of
+    autograd.
+    """
+    x = local(x.detach())
     if x.is_sparse:
         x = x.coalesce().values()
     return torch.view_as_real(x) if x.is_complex() else x
@@ -141,8 +144,10 @@ def resolution(x: Tensor) -> float:
 
 
 def readable(x: Tensor) -> bool:
-    """Whether the reductions here can read the tensor: ragged and compressed sparse ones they cannot."""
-    plain = not x.is_nested and x.layout in (torch.strided, torch.sparse_coo)
+    """Whether the reductions here can read the tensor: ragged and compressed sparse ones they cannot, nor
+    summands of which other processes have the rest.
+    """
+    plain = not x.is_nested and x.layout in (torch.strided, torch.sparse_coo) and not is_partial(x)
     return plain and (x.is_floating_point() or x.is_complex())
 
 

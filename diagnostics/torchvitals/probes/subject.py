@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torchvitals.core.errors import FieldError, NothingToWatch
 from torchvitals.probes.clock import Clock
 from torchvitals.probes.reduce import host
+from torchvitals.probes.shards import local, mesh_of, same_places
 
 
 class Subject:
@@ -36,6 +37,12 @@ class Subject:
         self.clock = Clock()
         self.unscaled = False
         """whether what is read now is known to be without the scale of a loss scaler"""
+        self.sharded = False
+        """whether parameters are spread over processes"""
+        self.with_gradient: set[str] = set()
+        """of a model with such parameters: those that had a gradient when it was last asked for"""
+        self.unsummed: set[str] = set()
+        """of these, those whose gradient is still a summand for every rank when the optimizer takes it"""
         self._order: dict[str, int] = {}
         self._modules: list[tuple[str, nn.Module]] | None = None
         self._focus: set[int] | None = None
@@ -56,6 +63,7 @@ class Subject:
         self.parameters = tuple(named)
         self._modules = None
         self._trainable = frozenset(id(p) for _, p in named if p.requires_grad)
+        self.sharded = any(mesh_of(p) is not None for _, p in named)
         self._foreign = len(self.held().difference(id(p) for _, p in named))
 
     def executed(self, paths: Iterable[str]) -> None:
@@ -84,12 +92,17 @@ class Subject:
         return p.requires_grad or id(p) in self._trainable
 
     def gradients(self) -> list[tuple[str, nn.Parameter, Tensor]]:
-        """Trainable parameters in focus that have a gradient now."""
-        return [
+        """Trainable parameters in focus that have a gradient now; of a sharded one, the part that is here."""
+        found = [
             (name, p, p.grad)
             for name, p in self.parameters
             if p.grad is not None and p.requires_grad and (self._focus is None or id(p) in self._focus)
         ]
+        if not self.sharded:
+            return found
+        self.with_gradient = {name for name, *_ in found}
+        self.unsummed.update(name for name, p, gradient in found if not same_places(p, gradient))
+        return [(n, p, local(gradient)) for n, p, gradient in found if n not in self.unsummed]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
         """Modules by path, root first, without the inside of compiled modules: hooks there would break the

@@ -11,6 +11,7 @@ from torchvitals.probes.base import Probe
 from torchvitals.probes.hooks import InertCopy, uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.scaler import calling_scaler, inner_scale
+from torchvitals.probes.shards import mesh_of
 from torchvitals.probes.subject import captures
 from torchvitals.probes.testimony import Testimony
 
@@ -119,7 +120,7 @@ class WitnessProbe(Probe):
             before.heard = False
             return before
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        fit = [(n, p) for n, p in self.subject.parameters if id(p) in held and p.requires_grad and p.is_leaf]
+        fit = [(n, p) for n, p in self.subject.parameters if _fit(p) and id(p) in held]
         if not fit:
             return None
         often = [self._with_gradient.get(id(p), 0) for _, p in fit]
@@ -159,6 +160,11 @@ class _GradientHook(InertCopy):
     def __call__(self, gradient: Tensor) -> None:
         if self._probe is not None and self._witness is not None:
             self._probe.backward(self._witness, gradient.detach())
+
+
+def _fit(p: nn.Parameter) -> bool:
+    """What is spread over processes is no witness: of its gradient a part is here, or nothing at all."""
+    return p.requires_grad and p.is_leaf and mesh_of(p) is None
 
 
 def _distributed() -> bool:

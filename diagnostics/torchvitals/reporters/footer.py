@@ -19,6 +19,7 @@ ROWS = {
     "update": ("update of a parameter", "updates of parameters"),
     "silence": ("layer checked for silent units", "layers checked for silent units"),
     "saturation": ("layer checked for saturation", "layers checked for saturation"),
+    "rank_forward": ("rank's batch merged", "ranks' batches merged"),
     "symmetry": ("weight matrix checked for equal units", "weight matrices checked for equal units"),
     "features": ("scale of an input", "scales of inputs"),
     "loss": ("call of a loss function", "calls of loss functions"),

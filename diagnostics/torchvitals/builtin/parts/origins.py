@@ -6,6 +6,7 @@ import numpy as np
 
 from torchvitals.builtin.parts.origin import Origin, bad_loss, bad_names, bad_rows
 from torchvitals.builtin.parts.overflow import forward_origin
+from torchvitals.builtin.parts.ranks import unmerged
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import NONE_BAD, ROWS
@@ -105,6 +106,8 @@ def backward_origin(look: Snapshot) -> Origin | None:
         return None
     if overflowed_unused(look):
         return _unused(sites)
+    if unmerged(look):
+        return _averaged(names or sites)
     place = f"between {sites[-1]} and what follows it" if sites else f"at the latest at {names[-1]}"
     return Origin(
         place="backward",
@@ -112,6 +115,18 @@ def backward_origin(look: Snapshot) -> Origin | None:
         message=f"The loss is finite but its gradient is not: born in the backward pass {place}.",
         cause="an infinite derivative: sqrt at 0, a norm of zeros, or 0 times Inf behind a `where`",
         remedies=(Remedy("Add eps inside the root or norm; mask the argument and not only the result."),),
+        evidence={"gradients_affected": len(names)},
+    )
+
+
+def _averaged(names: tuple[str, ...]) -> Origin:
+    return Origin(
+        place="backward or another rank",
+        where=names[::-1],
+        message="The first rank's loss is finite but gradients, averaged over ranks, are not: that came from "
+        "another rank, or from its own backward pass.",
+        cause="bad data or hardware of one rank, or an infinite derivative",
+        remedies=(Remedy("Check the loss on every rank, and look at the batch of the one where it is bad."),),
         evidence={"gradients_affected": len(names)},
     )
 
