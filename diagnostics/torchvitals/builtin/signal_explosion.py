@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.feeders import named
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
-from torchvitals.builtin.parts.scale import Scale, r_squared
+from torchvitals.builtin.parts.scale import Scale
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 BORN = (
@@ -29,6 +30,8 @@ GROWN = (
     Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
     Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
 )
+STRAIGHT = 1.5
+"""Most that the straight line through some numbers gains, over the distance of the least to the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +90,12 @@ class SignalExplosion(Diagnostic):
             yield from self._over_time(window.finite.looks("activation"))
 
     def _grows(self, scale: Scale) -> bool:
-        deep = len(scale) >= self.min_sites and _gain(scale) > min(self.warn, self.decades)
-        return deep and r_squared(np.log10(scale.square)) > self.consistency
+        if len(scale) < self.min_sites or STRAIGHT * scale.range <= (least := min(self.warn, self.decades)):
+            return False
+        return scale.gain > least and scale.consistency > self.consistency
 
     def _over_depth(self, scale: Scale, look: Snapshot) -> Finding:
-        gain, rises = _gain(scale), np.diff(np.log10(scale.square))
+        gain, rises = scale.gain, np.diff(np.log10(scale.square))
         steepest = scale.sites[1 + int(np.argmax(rises))]
         above = [i for i in np.argsort(-scale.square) if scale.square[i] > scale.square[0] * 10**self.warn]
         return self.finding(
@@ -127,7 +131,7 @@ class SignalExplosion(Diagnostic):
         if len(looks) < 2 or not stands_still(looks):
             return
         gains = _gains(looks[0], looks[-1])
-        gain = float(np.median(list(gains.values()))) if len(gains) >= 2 else 0.0
+        gain = median(list(gains.values())) if len(gains) >= 2 else 0.0
         if gain > self.decades:
             worst = sorted((s for s in gains if gains[s] > self.decades), key=lambda s: -gains[s])
             yield self.finding(
@@ -142,6 +146,7 @@ class SignalExplosion(Diagnostic):
             )
 
 
+@remembered
 def _loops(look: Snapshot, decades: float) -> dict[str, float]:
     """Recurrent modules, and the decades by which the mean square of their output is above that of the site
     before, or above 1. Only with a ReLU can it be, and a plain sum over 1,000 steps stays below 10^6.
@@ -153,14 +158,6 @@ def _loops(look: Snapshot, decades: float) -> dict[str, float]:
         if after > 0 and (gain := 2 * math.log10(after / before)) > decades:
             found[table.names[i]] = gain
     return found
-
-
-def _gain(scale: Scale) -> float:
-    """Decades from the first site to the last on the straight line through all of them: one site alone, such
-    as a last layer that starts small, does not decide.
-    """
-    places = np.arange(len(scale))
-    return float(np.polyfit(places, np.log10(scale.square), 1)[0] * places[-1])
 
 
 def _gains(start: Snapshot, now: Snapshot) -> dict[str, float]:

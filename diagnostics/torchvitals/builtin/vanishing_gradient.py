@@ -13,6 +13,7 @@ from torchvitals.builtin.parts.chance import BLOCK, at_chance
 from torchvitals.builtin.parts.curve import Curve
 from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.memory import forgetting
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.profile import Profile, adaptive, streak
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
@@ -116,8 +117,8 @@ class VanishingGradient(Diagnostic):
             )
 
     def _shrinks(self, profile: Profile) -> bool:
-        steady = profile.steady(min_sites=self.min_sites, consistency=self.consistency)
-        return steady and profile.growth < -self.decades
+        lost = profile.growth < -self.decades
+        return lost and profile.steady(min_sites=self.min_sites, consistency=self.consistency)
 
     def _finding(self, profile: Profile, since: int, looks: Sequence[Snapshot]) -> Finding:
         floor = profile.decades[-1] - self.decades
@@ -179,11 +180,11 @@ def _rounded_away(look: Snapshot, modules: set[str]) -> bool:
         return False
     update, parameter = look["update"], dict(zip(look["parameter"].names, look["parameter"].rms, strict=True))
     ratios = [
-        update.rms[i] / parameter[name]
-        for i, name in enumerate(update.names)
+        rms / parameter[name]
+        for name, rms in zip(update.names, update.rms, strict=True)
         if name.rpartition(".")[0] in modules and parameter.get(name, 0) > 0
     ]
-    return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and float(np.median(ratios)) < 2**-25
+    return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and median(ratios) < 2**-25
 
 
 def _remedies(*, by_activation: bool) -> tuple[Remedy, ...]:

@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.snapshot import Snapshot, remembered
+from torchvitals.core.tables import Bits
 from torchvitals.core.window import Window
 
 DENSE = 1.5
 """Targets per sample from which a target is not one sample's class but one of its pixels' or words'."""
+
+Row = tuple[int, Bits, float, float]
+"""Step, classes among the targets, number of targets, and samples of a micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,16 @@ class Classes:
     samples: float
     """median number of targets of a batch"""
 
-    @classmethod
-    def of(cls, window: Window) -> "list[Classes]":
+    @staticmethod
+    @remembered
+    def of(window: Window) -> "list[Classes]":
         """One for each loss function that tells classes apart, one target a sample."""
-        looks = [s for s in window.looks("loss") if "present" in s["loss"].units]
-        names = dict.fromkeys(name for look in looks for name in look["loss"].names)
-        found = (_gather(looks, name, parts_of(window.snapshots)) for name in names)
+        rows: dict[str, list[Row]] = {}
+        for look in window.looks("loss"):
+            for name, row in _rows(look).items():
+                rows.setdefault(name, []).extend(row)
+        parts = parts_of(window.snapshots) if rows else 1.0
+        found = (_gather(name, told, parts) for name, told in rows.items())
         return [classes for classes in found if classes is not None]
 
     def __len__(self) -> int:
@@ -40,28 +50,28 @@ class Classes:
     def since(self) -> int:
         return self.steps[0]
 
-    @property
+    @cached_property
     def presence(self) -> np.ndarray:
         """Share of looks that hold each class that was ever seen; in (0, 1]."""
         share = self.present.mean(0)
         return share[share > 0]
 
-    @property
+    @cached_property
     def known(self) -> int:
         """Classes seen so far."""
         return len(self.presence)
 
-    @property
+    @cached_property
     def typical(self) -> float:
         """Median number of classes of a batch."""
-        return float(np.median(self.present.sum(1)))
+        return median(self.present.sum(1))
 
     @property
     def expected(self) -> float:
         """Number of classes of a batch in a random order, if all are equally common."""
         return float(self.known * (1 - (1 - 1 / self.known) ** self.samples))
 
-    @property
+    @cached_property
     def mass(self) -> float:
         """Sum over classes of the share that its presence implies in a random order, which is about 1."""
         seldom = np.minimum(self.presence, 1 - 0.5 / len(self))
@@ -87,7 +97,7 @@ class Classes:
         same = [np.array_equal(self.present[a], self.present[b]) for a, b in self._neighbours]
         return bool(same) and float(np.mean(same)) > 0.5 and self.typical > 1
 
-    @property
+    @cached_property
     def _shared(self) -> tuple[float, float]:
         """Classes that all batches share with the one after them, and as many by chance."""
         pairs = self._neighbours
@@ -102,28 +112,33 @@ class Classes:
         )  # one at least, or nothing seen would be certain
         return float(sum(map(common, pairs))), float(by_chance * len(pairs))
 
-    @property
+    @cached_property
     def _neighbours(self) -> list[tuple[int, int]]:
         return [(i, i + 1) for i, (a, b) in enumerate(pairwise(self.steps)) if b - a == 1]
 
 
-def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | None:
+def _gather(name: str, told: Sequence[Row], parts: float) -> Classes | None:
     """None where it tells no classes apart, or a sample has many targets, or nobody knows how many."""
-    steps, bits, counts = [], [], []
-    for look in looks:
-        row = look["loss"].names.index(name) if name in look["loss"].names else -1
-        samples = samples_of(look)
-        if row < 0 or not samples or not look["loss"].units["present"][row].any():
-            continue
-        count = column(look, "loss", "count")[name]
-        if count > DENSE * samples * parts:
-            return None
-        steps.append(look.step)
-        bits.append(look["loss"].units["present"][row])
-        counts.append(count)
-    if not steps or len({len(b) for b in bits}) > 1 or len(bits[0]) < 2:
+    if not told:
         return None
-    return Classes(name, tuple(steps), np.array(bits), float(np.median(counts)))
+    steps, bits, counts, samples = zip(*told, strict=True)
+    dense = any(count > DENSE * each * parts for count, each in zip(counts, samples, strict=True))
+    if dense or len(set(map(len, bits))) > 1 or len(bits[0]) < 2:
+        return None
+    return Classes(name, steps, np.array(bits), median(counts))
+
+
+@remembered
+def _rows(look: Snapshot) -> dict[str, list[Row]]:
+    """By loss function, the only row that there is; none where no class is known, or no number of samples."""
+    table, samples = look["loss"], samples_of(look)
+    if "present" not in table.units:
+        return {}
+    count = column(look, "loss", "count")
+    return {
+        name: [(look.step, bits, count[name], samples)] if samples and bits.any() else []
+        for name, bits in zip(table.names, table.units["present"], strict=True)
+    }
 
 
 @remembered

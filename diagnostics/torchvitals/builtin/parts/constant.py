@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
 NOTHING = 1e-6
@@ -11,10 +11,11 @@ NOTHING = 1e-6
 
 def constant_norms(looks: Sequence[Snapshot]) -> list[str]:
     """Modules of which this holds at all of these looks, in execution order."""
-    found = [_constant(look) for look in looks]
-    return [name for name in (found[-1] if found else ()) if all(name in others for others in found)]
+    latest = _constant(looks[-1]) if looks else []
+    return [name for name in latest if all(name in _constant(look) for look in looks)]
 
 
+@remembered
 def _constant(look: Snapshot) -> list[str]:
     """A normalisation whose gain is not 0 gives the mean square of its gain and that of its bias together;
     where it gives the latter alone, what it divided was 0, although what ran before it told samples apart.

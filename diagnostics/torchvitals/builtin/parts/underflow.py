@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchvitals.builtin.parts.wiring import calm, column, owners
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 HALF = 2.0**-10
@@ -43,16 +43,14 @@ def underflow(window: Window, *, max_idle: float) -> list[Underflow]:
     Empty unless there are three, and unless the loss is above half of the first one: who has converged may
     have small gradients.
     """
-    looks = [s for s in window.looks("update", "gradient") if calm(s)]
-    if not _unsolved(looks):
-        return []
     found: list[Underflow] = []
-    for look in reversed(looks):
+    looks = window.looks("update", "gradient")
+    for look in filter(calm, reversed(looks)):
         state = _state(look)
         if state is None or state.idle <= max_idle or state.rms >= NEAR:
             break
         found.append(state)
-    return found[::-1] if len(found) >= LOOKS else []
+    return found[::-1] if len(found) >= LOOKS and _unsolved(list(filter(calm, looks))) else []
 
 
 def _unsolved(looks: Sequence[Snapshot]) -> bool:
@@ -67,6 +65,7 @@ def _computed_in_half(look: Snapshot) -> bool:
     return bool(products) and sum(products) > len(products) / 2
 
 
+@remembered
 def _state(look: Snapshot) -> Underflow | None:
     computed = _computed_in_half(look)
     half = [name for name, gap in column(look, "update", "resolution").items() if gap == HALF or computed]
