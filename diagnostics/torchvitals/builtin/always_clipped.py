@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.profile import adaptive
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.smallness import USUAL
@@ -15,7 +16,7 @@ from torchvitals.builtin.parts.trivial import untaught
 from torchvitals.builtin.parts.wiring import calm, column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 LONG = 24
@@ -79,9 +80,9 @@ class AlwaysClipped(Diagnostic):
         slow = len(looks) >= max(LONG, self.looks) and untaught(window)
         if bites <= self.min_share or not (slow or stands_still(looks)):
             return
-        ratio = float(np.median([_ratio(s) for s in looks]))
+        ratio = median([_ratio(s) for s in looks])
         if 0 < ratio < (max(USUAL, self.max_ratio) if slow else self.max_ratio):
-            yield self._finding(looks, float(np.median(left)), bites, ratio, slow=slow)
+            yield self._finding(looks, median(left), bites, ratio, slow=slow)
 
     def _finding(
         self, looks: Sequence[Snapshot], left: float, bites: float, ratio: float, *, slow: bool
@@ -102,6 +103,7 @@ class AlwaysClipped(Diagnostic):
         )
 
 
+@remembered
 def _coefficient(look: Snapshot) -> float | None:
     """Part of the gradient that clipping left; None where several backward passes brought it.
 
@@ -112,6 +114,7 @@ def _coefficient(look: Snapshot) -> float | None:
     return max(parts) * max(1.0, look.scalars.get("loss_scale", 1.0)) if parts else None
 
 
+@remembered
 def _ratio(look: Snapshot) -> float:
     """Norm of all updates over the norm of the parameters that they changed."""
     update, parameter = column(look, "update", "sum_sq"), column(look, "parameter", "sum_sq")

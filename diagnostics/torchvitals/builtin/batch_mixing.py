@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.harm import RECENT, finite_losses, harm_since
+from torchvitals.builtin.parts.harm import RECENT, harm_since
+from torchvitals.builtin.parts.losses import Losses
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import LEAST_FALL
 from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -97,11 +99,11 @@ class BatchMixing(Diagnostic):
         """Whether it has stood so long at that of a constant prediction that the mixing is rather the reason
         than the way time is laid out.
         """
-        bar, losses = trivial(window), [x for _, x in finite_losses(window)]
+        bar, losses = trivial(window), Losses.of(window).values
         several = "features" in look and len(look["features"]) > 1
         if window.latest.step - look.step < self.patience or bar is None or several or _contrast(look):
             return False
-        blind = float(np.median(losses[-RECENT:])) > (1 - LEAST_FALL) * bar
+        blind = median(losses[-RECENT:]) > (1 - LEAST_FALL) * bar
         return blind and harm_since(window, look.step, look.step) is not None
 
     def _limit(self, look: Snapshot) -> float:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.curve import UNTOLD, Curve, comes_down, median, smooth, spread
+from torchvitals.builtin.parts.curve import UNTOLD, Curve
+from torchvitals.builtin.parts.middle import comes_down, median, smooth, spread
 from torchvitals.builtin.parts.trivial import single, trivial
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -81,7 +82,7 @@ class Divergence(Diagnostic):
         known = trivial(window)
         start = self._blown(curve, known)
         if start is None:
-            start = self._departed(curve, *self._bar(window, curve, known))
+            start = self._departed(window, curve, known)
         if start is not None:
             yield self._finding(curve, start, known)
 
@@ -117,10 +118,13 @@ class Divergence(Diagnostic):
         learned = smooth(curve.values, 9).min() < LEARNED * known
         return (self.lost * known if learned else self.classes * max(level, known)), known
 
-    def _departed(self, curve: Curve, bar: float, level: float) -> int | None:
+    def _departed(self, window: Window, curve: Curve, known: float | None) -> int | None:
         """Step since which the loss is above the bar for good, None where it is not."""
         latest = curve.recent(self.losses)
-        if len(latest) < self.losses or (latest.values > bar).mean() < 0.9:
+        if len(latest) < self.losses:
+            return None
+        bar, level = self._bar(window, curve, known)
+        if (latest.values > bar).mean() < 0.9:
             return None
         if comes_down(latest.values - level, to=0.7):
             return None

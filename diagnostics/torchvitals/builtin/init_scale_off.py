@@ -92,12 +92,12 @@ class InitScaleOff(Diagnostic):
         looks = window.looks("activation", "parameter")
         if not looks:
             return
-        garbage = uninitialised(looks[0]["parameter"])
-        if garbage and set(garbage) & set(uninitialised(looks[-1]["parameter"])):
+        garbage = uninitialised(looks[0])
+        if garbage and set(garbage) & set(uninitialised(looks[-1])):
             yield self._never_drawn(garbage, looks)
             return
         chain = Chain.of(looks[0])
-        change = change_of(chain) if len(chain) >= LEAST_LAYERS else None
+        change = change_of(looks[0]) if len(chain) >= LEAST_LAYERS else None
         offenders = self._offenders(chain) if change is not None else []
         severity = None
         if change is not None and offenders and self._lasts(change, looks[-1]):

@@ -11,7 +11,7 @@ from torchvitals.builtin.parts.loss_rules import mismatches
 from torchvitals.builtin.parts.mismatch import Mismatch
 from torchvitals.core.finding import Finding, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 
@@ -57,12 +57,12 @@ class LossMismatch(Diagnostic):
         looks = window.finite.looks("loss") or window.looks("loss")[:1]
         if not looks:
             return
-        stalled = harm_since(window, looks[0].step, looks[0].step) is not None
-        slow = crawls(window) and set(looks[0].labels.get("optimizer", "").split("+")) == {"SGD"}
-        found = [(call.name, m) for call in calls(looks[-1]) for m in mismatches(call)]
+        found = [*_of_calls(looks[-1])]
         found += [*flipped(looks), *silenced(looks), *weighted_by_count(looks, least=self.looks)]
         found += missing(looks, least=self.looks, targets=self.targets)
         if found:
+            stalled = harm_since(window, looks[0].step, looks[0].step) is not None
+            slow = crawls(window) and set(looks[0].labels.get("optimizer", "").split("+")) == {"SGD"}
             graded = [(m.severity(stalled=stalled, crawls=slow), name, m) for name, m in found]
             yield self._finding(sorted(graded, key=lambda f: -f[0]), looks, stalled=stalled)
 
@@ -70,7 +70,7 @@ class LossMismatch(Diagnostic):
         self, found: Sequence[tuple[Severity, str, Mismatch]], looks: Sequence[Snapshot], *, stalled: bool
     ) -> Finding:
         severity, name, worst = found[0]
-        same = [look.step for look in looks if any(_says(look, name, worst.cause))]
+        same = [look.step for look in looks if _says(look, name, worst.cause)]
         return self.finding(
             severity,
             where=(*_output(looks[-1]), *dict.fromkeys(n for grade, n, _ in found if grade is severity)),
@@ -87,6 +87,11 @@ def _output(look: Snapshot) -> tuple[str, ...]:
     return look["activation"].names[-1:] if "activation" in look else ()
 
 
-def _says(look: Snapshot, name: str, cause: str) -> Iterator[bool]:
-    for call in calls(look):
-        yield call.name == name and any(m.cause == cause for m in mismatches(call))
+@remembered
+def _of_calls(look: Snapshot) -> list[tuple[str, Mismatch]]:
+    """Name of each call, and what is wrong with it."""
+    return [(call.name, m) for call in calls(look) for m in mismatches(call)]
+
+
+def _says(look: Snapshot, name: str, cause: str) -> bool:
+    return any(n == name and m.cause == cause for n, m in _of_calls(look))

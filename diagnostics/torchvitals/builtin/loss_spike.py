@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.curve import UNTOLD, Curve, median, smooth, spread
+from torchvitals.builtin.parts.curve import UNTOLD, Curve
+from torchvitals.builtin.parts.middle import median, smooth, spread
 from torchvitals.builtin.parts.spikes import BASE, Spike, latest
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -113,14 +114,15 @@ class LossSpike(Diagnostic):
         """Place and level of the best loss, and the part of the progress lost since with a rising rate."""
         if len(curve) < 2 * BASE:
             return None
-        rates, levels = curve.rates, smooth(curve.values, 9)
+        rates, low = curve.rates, int(np.argmin(curve.rates))
+        fell, rises = rates[low] < rates[: low + 1].max() / 2, rates[-1] > rates[-BASE // 2]
+        if not (fell and rises and rates[-1] > 2 * rates[low]):
+            return None
+        levels = smooth(curve.values, 9)
         place = int(np.argmin(levels))
         best, now = float(levels[place]), curve.values[-BASE:]
-        progress, noise = curve.early - best, spread(now)
-        lost, low = median(now) - best, int(np.argmin(rates))
-        fell, rises = rates[low] < rates[: low + 1].max() / 2, rates[-1] > rates[-BASE // 2]
-        again = fell and rises and rates[-1] > 2 * rates[low]
-        if again and progress > 5 * noise and lost > max(self.share * progress, 4 * noise):
+        progress, noise, lost = curve.early - best, spread(now), median(now) - best
+        if progress > 5 * noise and lost > max(self.share * progress, 4 * noise):
             return place, best, lost / progress
         return None
 

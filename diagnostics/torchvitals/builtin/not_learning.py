@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torchvitals.builtin.parts.chance import BLOCK, at_chance
-from torchvitals.builtin.parts.curve import Curve, median
+from torchvitals.builtin.parts.curve import Curve
 from torchvitals.builtin.parts.faded import faded
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
 from torchvitals.core.finding import Finding, Remedy, Severity

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.curve import Curve, comes_down, median
+from torchvitals.builtin.parts.curve import Curve
+from torchvitals.builtin.parts.middle import comes_down, median
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.window import Window
@@ -62,7 +63,7 @@ class Oscillation(Diagnostic):
         if (change[1:] * change[:-1] < 0).mean() < self.turns:
             return False
         one, other = values[::2], values[1::2]
-        low, high = (one, other) if np.median(one) < np.median(other) else (other, one)
+        low, high = (one, other) if median(one) < median(other) else (other, one)
         return bool(np.quantile(high, 0.1) > np.quantile(low, 0.9))
 
     def _finding(self, latest: Curve, low: float, high: float, *, harm: bool) -> Finding:

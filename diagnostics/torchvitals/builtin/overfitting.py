@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torchvitals.builtin.parts.curve import comes_down, median
+from torchvitals.builtin.parts.middle import comes_down, median
 from torchvitals.builtin.parts.pair import Pair
 from torchvitals.builtin.parts.running import MOMENTUM, Slip, behind, slip
 from torchvitals.builtin.parts.trivial import trivial

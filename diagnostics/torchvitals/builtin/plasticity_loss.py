@@ -1,5 +1,6 @@
 """TV105: finds nets that lose the use of more and more of their units as training goes on."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.feeders import named
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 RECENT = 3
@@ -61,9 +63,8 @@ class PlasticityLoss(Diagnostic):
         if len(known) < self.min_looks:
             return
         shares = np.array([_dormant(look) for look in known])
-        start, now = float(np.median(shares[:RECENT])), float(np.median(shares[-RECENT:]))
-        trend = _rank_correlation(shares)
-        if now - start > self.rise and trend > self.trend:
+        start, now = median(shares[:RECENT]), median(shares[-RECENT:])
+        if now - start > self.rise and (trend := _rank_correlation(shares)) > self.trend:
             yield self._finding(known, shares, start, now, trend)
 
     def _finding(
@@ -95,6 +96,7 @@ class PlasticityLoss(Diagnostic):
         )
 
 
+@remembered
 def _dormant(look: Snapshot) -> float:
     bits = look["silence"].units["dormant"]
     return float(sum(b.sum() for b in bits) / max(sum(len(b) for b in bits), 1))
@@ -108,7 +110,7 @@ def _by_site(looks: Sequence[Snapshot]) -> dict[str, float]:
         for table in (look["silence"] for look in part):
             for site, bits in zip(table.names, table.units["dormant"], strict=True):
                 found.setdefault(site, []).append(float(bits.mean()) if len(bits) else 0.0)
-        return {site: float(np.median(values)) for site, values in found.items()}
+        return {site: median(values) for site, values in found.items()}
 
     start, now = shares(looks[:RECENT]), shares(looks[-RECENT:])
     return {site: now[site] - start[site] for site in now if site in start}
@@ -124,7 +126,7 @@ def _rank_correlation(values: np.ndarray) -> float:
 
 def _worse(looks: Sequence[Snapshot]) -> bool:
     """Whether the better losses of the latest third are well above those of any third before it."""
-    losses = [look.loss for look in looks if look.loss is not None and np.isfinite(look.loss)]
+    losses = [x for look in looks if (x := look.loss) is not None and math.isfinite(x)]
     third = len(losses) // 3
     if len(losses) < LEAST_LOSSES:
         return False

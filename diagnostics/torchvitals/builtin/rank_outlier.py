@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.ranks import gradients
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
@@ -109,7 +110,7 @@ class RankOutlier(Diagnostic):
     def _ratios(self, look: Snapshot) -> dict[str, float]:
         """Norm of each rank over the median rank's; empty for fewer than three ranks and a median of 0."""
         table = gradients(look)
-        middle = float(np.median(table.norm)) if len(table) > 2 else 0.0
+        middle = median(table.norm) if len(table) > 2 else 0.0
         if not 0 < middle < np.inf:
             return {}
         return {rank: float(norm) / middle for rank, norm in zip(table.names, table.norm, strict=True)}

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.feeders import named
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import loops
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -136,7 +137,7 @@ def _shares(looks: Sequence[Snapshot]) -> dict[str, float]:
     """Median share of saturated outputs of each site that all of these looks have."""
     tables = [look["saturation"] for look in looks]
     each = [dict(zip(t.names, t["saturated"] / np.maximum(t["count"], 1), strict=True)) for t in tables]
-    return {s: float(np.median([shares[s] for shares in each])) for s in each[0] if all(s in e for e in each)}
+    return {s: median([shares[s] for shares in each]) for s in each[0] if all(s in e for e in each)}
 
 
 def _one_sided(look: Snapshot, site: str) -> bool:

@@ -13,7 +13,7 @@ from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import Scale
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 SCALE = Remedy(
@@ -90,8 +90,8 @@ class SignalCollapse(Diagnostic):
         if len(looks) >= self.constant and (norms := constant_norms(looks[-self.constant :])):
             yield self._constant(norms, looks)
             return
-        fallen = [_fall(s) for s in looks]
-        past = [x for x in (fallen[0], fallen[-1]) if x is not None and x > min(self.decades, self.rescaled)]
+        fallen = (_fall(looks[0]), _fall(looks[-1]))
+        past = [x for x in fallen if x is not None and x > min(self.decades, self.rescaled)]
         if len(past) == 2:  # from the start until now
             limit = self.rescaled if adaptive(looks[0]) and not still else self.decades
             severity = Severity.CRITICAL if past[0] > limit else Severity.INFO
@@ -156,6 +156,7 @@ class SignalCollapse(Diagnostic):
         )
 
 
+@remembered
 def _any_dead(look: Snapshot) -> bool:
     table = look["activation"]
     functions = np.array([str(op).islower() for op in table["op"]], bool)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.feeders import named
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.scale import Scale, r_squared
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -127,7 +128,7 @@ class SignalExplosion(Diagnostic):
         if len(looks) < 2 or not stands_still(looks):
             return
         gains = _gains(looks[0], looks[-1])
-        gain = float(np.median(list(gains.values()))) if len(gains) >= 2 else 0.0
+        gain = median(list(gains.values())) if len(gains) >= 2 else 0.0
         if gain > self.decades:
             worst = sorted((s for s in gains if gains[s] > self.decades), key=lambda s: -gains[s])
             yield self.finding(

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from torchvitals.builtin.parts.decay import decay_rules
 from torchvitals.builtin.parts.harm import PATIENCE, broken, harm_since
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.builtin.parts.spells import CALM, Spell, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -106,7 +105,7 @@ class UpdateTooLarge(Diagnostic):
             message=f"Updates reach {_share(worst.size)} the weights at step {worst.step}{said}.",
             cause="learning rate too large" + (" for this momentum" if heavy else ""),
             evidence={
-                "median_ratio": float(np.median(list(worst.matrices.values()))),
+                "median_ratio": median(list(worst.matrices.values())),
                 "largest_ratio": max(worst.matrices.values()),
                 "looks_in_a_row": len(spell),
                 "harm": harm or "none",

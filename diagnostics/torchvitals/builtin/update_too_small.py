@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from torchvitals.builtin.parts.harm import finite_losses
+from torchvitals.builtin.parts.losses import Losses
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.ratios import Ratios, settled
 from torchvitals.builtin.parts.smallness import USUAL, cut_short, faded, held_back, reason
 from torchvitals.builtin.parts.trivial import far_off, untaught
@@ -77,10 +78,9 @@ class UpdateTooSmall(Diagnostic):
         largest = max((r.largest for r in found), default=0.0)
         long = len(looks) >= max(LONG, self.looks)
         small = largest < self.limit or (largest < 10 * self.limit and long)
-        stuck = self._stuck(window) or (long and far_off(window))
         if len(found) < self.looks or not largest > 0:
             return
-        if small and stuck and not faded(looks):
+        if small and (self._stuck(window) or (long and far_off(window))) and not faded(looks):
             yield self._finding(looks, found, largest)
         elif long and held_back(looks) and untaught(window):
             yield self._finding(looks, found, found[-1].largest, held=True)
@@ -96,7 +96,7 @@ class UpdateTooSmall(Diagnostic):
 
     def _stuck(self, window: Window) -> bool:
         """Whether the loss fell by less than asked for, or than its noise lets one tell."""
-        losses = np.array([x for _, x in finite_losses(window)])
+        losses = Losses.of(window).values
         if len(losses) < 9 or losses.min() <= 0:
             return False
         third = len(losses) // 3
@@ -148,7 +148,7 @@ class UpdateTooSmall(Diagnostic):
             cause=cause,
             evidence={
                 "largest_ratio": largest,
-                "median_ratio": float(np.median(list(order.values()))),
+                "median_ratio": median(list(order.values())),
                 "looks": len(looks),
             },
             remedies=(remedy,),

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from torchvitals.builtin.parts.harm import harm_since
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.ratios import settled
 from torchvitals.builtin.parts.rounding import Lost, lost
 from torchvitals.core.finding import Finding, Remedy, Severity
@@ -75,8 +74,8 @@ class UpdatesRoundedAway(Diagnostic):
                 return
 
     def _finding(self, streak: list[Lost], *, stalled: bool, coarse: bool) -> Finding:
-        share = float(np.median([x.share for x in streak]))
-        by_gaps = float(np.median([x.gaps for x in streak[-self.looks // 2 :]])) >= WHOLE
+        share = median([x.share for x in streak])
+        by_gaps = median([x.gaps for x in streak[-self.looks // 2 :]]) >= WHOLE
         severity = Severity.CRITICAL if share > self.most else Severity.WARNING
         if not coarse or (by_gaps and not stalled):
             severity = Severity.INFO

@@ -13,6 +13,7 @@ from torchvitals.builtin.parts.chance import BLOCK, at_chance
 from torchvitals.builtin.parts.curve import Curve
 from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.memory import forgetting
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.profile import Profile, adaptive, streak
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.trivial import trivial
@@ -183,7 +184,7 @@ def _rounded_away(look: Snapshot, modules: set[str]) -> bool:
         for i, name in enumerate(update.names)
         if name.rpartition(".")[0] in modules and parameter.get(name, 0) > 0
     ]
-    return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and float(np.median(ratios)) < 2**-25
+    return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and median(ratios) < 2**-25
 
 
 def _remedies(*, by_activation: bool) -> tuple[Remedy, ...]:

@@ -60,11 +60,11 @@ class WeightRunaway(Diagnostic):
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.finite.looks("gradient", "parameter", "update")
-        norms = np.array([norm_of(look) for look in looks])
-        if len(looks) < LEAST_LOOKS or not norms.min() > 0:
-            return
-        harm = harm_since(window, looks[0].step, window.latest.step)
+        harm = harm_since(window, looks[0].step, window.latest.step) if len(looks) >= LEAST_LOOKS else None
         if harm is None:
+            return
+        norms = np.array([norm_of(look) for look in looks])
+        if not norms.min() > 0:
             return
         if (begun := self._grows(looks, norms)) is not None:
             yield self._growing(looks[begun:], norms[begun:], harm)

@@ -4,12 +4,22 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from torchvitals.core.tables import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """What `remembered` functions read: a snapshot or a window, neither of which ever changes."""
+
+    @property
+    def _readings(self) -> dict[Any, Any]: ...
+
+
+H = TypeVar("H", bound=Readable)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,11 @@ class Snapshot:
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.tables
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of its tables."""
+        return frozenset(self.tables)
 
     def __getstate__(self) -> dict[str, Any]:
         """What was measured, without what `remembered` functions made of it: those are not to be pickled."""
@@ -84,16 +99,18 @@ class Snapshot:
         )
 
 
-def remembered(reading: "Callable[Concatenate[Snapshot, P], T]") -> "Callable[Concatenate[Snapshot, P], T]":
-    """Let a function of one snapshot be computed once for each: it stays in the window for many looks, and
-    several diagnostics read the same of it. Further arguments are hashable, and what it gives is not changed.
+def remembered(reading: "Callable[Concatenate[H, P], T]") -> "Callable[Concatenate[H, P], T]":
+    """Let a function of one snapshot, or of one window, be computed once for each: a snapshot stays in the
+    window for many looks, and several diagnostics read the same of it. Further arguments are hashable, and
+    what it gives is not changed.
     """
 
     @wraps(reading)
-    def remembering(snapshot: Snapshot, *args: P.args, **kwargs: P.kwargs) -> T:
-        known, key = snapshot._readings, (reading, args, *kwargs.items())
+    def remembering(holder: H, *args: P.args, **kwargs: P.kwargs) -> T:
+        known: dict[Any, T] = holder._readings
+        key = (reading, args, *kwargs.items()) if args or kwargs else reading
         if key not in known:
-            known[key] = reading(snapshot, *args, **kwargs)
+            known[key] = reading(holder, *args, **kwargs)
         return known[key]
 
     return remembering

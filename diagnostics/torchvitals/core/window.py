@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from torchvitals.core.errors import FieldError
 from torchvitals.core.snapshot import Snapshot
@@ -56,8 +57,27 @@ class Window:
     def looks(self, *kinds: str) -> tuple[Snapshot, ...]:
         """The snapshots that hold a table of each of these kinds, oldest first."""
         if kinds not in self._looks:
-            self._looks[kinds] = tuple(s for s in self.snapshots if all(kind in s.tables for kind in kinds))
+            self._looks[kinds] = self._holding(frozenset(kinds))
         return self._looks[kinds]
+
+    def _holding(self, kinds: frozenset[str]) -> tuple[Snapshot, ...]:
+        """Most looks of a run measure the same kinds, so that one answer often holds for all of them."""
+        if not kinds:
+            return self.snapshots
+        holds = {layout: kinds <= layout for layout in self._layouts}
+        if all(holds.values()):
+            return self._measured
+        if not any(holds.values()):
+            return ()
+        return tuple(s for s in self._measured if holds[s.kinds])
+
+    @cached_property
+    def _measured(self) -> tuple[Snapshot, ...]:
+        return tuple(s for s in self.snapshots if s.tables)
+
+    @cached_property
+    def _layouts(self) -> frozenset[frozenset[str]]:
+        return frozenset(s.kinds for s in self._measured)
 
     @cached_property
     def _looks(self) -> dict[tuple[str, ...], tuple[Snapshot, ...]]:
@@ -65,9 +85,16 @@ class Window:
         return {}
 
     @cached_property
+    def _readings(self) -> dict[Any, Any]:
+        """What `remembered` functions made of it."""
+        return {}
+
+    @cached_property
     def finite(self) -> "Window":
         """The window without the snapshots that hold a NaN or Inf, which are no basis for a comparison."""
-        return replace(self, snapshots=tuple(s for s in self.snapshots if not s.nonfinite))
+        kept = tuple(s for s in self.snapshots if not s.nonfinite)
+        # What was read of the one is then known of the other.
+        return self if len(kept) == len(self) else replace(self, snapshots=kept)
 
 
 def _is_light(snapshot: Snapshot) -> bool:

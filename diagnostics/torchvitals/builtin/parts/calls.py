@@ -110,6 +110,7 @@ def _finite_calls(look: Snapshot) -> Iterator[Call]:
 _STATISTICS = tuple(f.name for f in fields(Call) if f.name not in ("step", "name", "present"))
 
 
+@remembered
 def guessing(window: Window) -> float | None:
     """Loss of someone who knows how frequent the classes are, or the mean of the targets of a squared error,
     and nothing else; in units of the run's loss.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torchvitals.builtin.parts.theory import ACTIVATIONS, profile
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d")
@@ -38,8 +38,9 @@ class Chain:
 
     layers: tuple[Layer, ...] = ()
 
-    @classmethod
-    def of(cls, look: Snapshot) -> "Chain":
+    @staticmethod
+    @remembered
+    def of(look: Snapshot) -> "Chain":
         """The longest one of the net, without the last weighted site, which is free to start at any scale.
 
         Whatever else than an activation or a pool stands between two layers ends a chain: a normalisation
@@ -48,11 +49,11 @@ class Chain:
         """
         activation, parameter = look["activation"], look["parameter"]
         if any("#" in n for n, op in zip(activation.names, activation["op"], strict=True) if op in WEIGHTED):
-            return cls()
+            return Chain()
         ends = [n for n, op in zip(activation.names, activation["op"], strict=True) if op in WEIGHTED]
         runs = list(_runs(activation, parameter, look.tables.get("activation_gradient")))
         kept = [tuple(layer for layer in run if layer.site != ends[-1]) for run in runs]
-        return cls(max(kept, key=len, default=()))
+        return Chain(max(kept, key=len, default=()))
 
     def __len__(self) -> int:
         return len(self.layers)

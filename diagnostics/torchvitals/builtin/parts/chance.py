@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from torchvitals.builtin.parts.curve import Curve, median, spread
+from torchvitals.builtin.parts.curve import Curve
+from torchvitals.builtin.parts.middle import median, medians, spread
 
 BLOCK = 8
 """Losses that are judged by their median."""
@@ -18,7 +19,7 @@ def at_chance(curve: Curve, bar: float, *, share: float) -> bool:
 def _best(curve: Curve) -> float:
     """The lower one of the latest level and the lowest median of a block, which may be low by chance."""
     values = curve.values[len(curve) % BLOCK :]
-    blocks = np.median(values.reshape(-1, BLOCK), axis=1)
+    blocks = medians(values.reshape(-1, BLOCK))
     chance = 2 * 1.25 * spread(values[BLOCK:]) / math.sqrt(BLOCK)
     return min(float(blocks.min()) + chance, median(values[-4 * BLOCK :]))
 
@@ -32,6 +33,6 @@ def _falls(curve: Curve, bar: float) -> bool:
     values = curve.values[2 * BLOCK :] if len(curve) >= 6 * BLOCK else curve.values
     one, two = np.array_split(values, 2)
     drop, now = median(one) - median(two), median(two)
-    noise = spread(np.concatenate([one - np.median(one), two - np.median(two)]))
+    noise = spread(np.concatenate([one - median(one), two - median(two)]))
     chance = 3 * 1.25 * noise * math.sqrt(1 / len(one) + 1 / len(two))
     return drop > chance and (drop > 0.01 * bar or now < bar - chance)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torchvitals.builtin.parts.chain import Chain
 from torchvitals.builtin.parts.theory import neutral
+from torchvitals.core.snapshot import Snapshot, remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,10 @@ class Change:
         return 0.5 < foreseen < 2 and abs(self.mended) < abs(self.predicted) / 2
 
 
-def change_of(chain: Chain) -> Change | None:
-    """The larger of what signal and gradient gained or lost, where theory explains it."""
+@remembered
+def change_of(look: Snapshot) -> Change | None:
+    """The larger of what signal and gradient gained or lost along the chain, where theory explains it."""
+    chain = Chain.of(look)
     weights = [neutral(op) for op, _, _ in chain.changes]
     kept = [w for w in weights if w is not None]
     if len(kept) < len(weights):

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
@@ -40,28 +42,28 @@ class Classes:
     def since(self) -> int:
         return self.steps[0]
 
-    @property
+    @cached_property
     def presence(self) -> np.ndarray:
         """Share of looks that hold each class that was ever seen; in (0, 1]."""
         share = self.present.mean(0)
         return share[share > 0]
 
-    @property
+    @cached_property
     def known(self) -> int:
         """Classes seen so far."""
         return len(self.presence)
 
-    @property
+    @cached_property
     def typical(self) -> float:
         """Median number of classes of a batch."""
-        return float(np.median(self.present.sum(1)))
+        return median(self.present.sum(1))
 
     @property
     def expected(self) -> float:
         """Number of classes of a batch in a random order, if all are equally common."""
         return float(self.known * (1 - (1 - 1 / self.known) ** self.samples))
 
-    @property
+    @cached_property
     def mass(self) -> float:
         """Sum over classes of the share that its presence implies in a random order, which is about 1."""
         seldom = np.minimum(self.presence, 1 - 0.5 / len(self))
@@ -87,7 +89,7 @@ class Classes:
         same = [np.array_equal(self.present[a], self.present[b]) for a, b in self._neighbours]
         return bool(same) and float(np.mean(same)) > 0.5 and self.typical > 1
 
-    @property
+    @cached_property
     def _shared(self) -> tuple[float, float]:
         """Classes that all batches share with the one after them, and as many by chance."""
         pairs = self._neighbours
@@ -102,7 +104,7 @@ class Classes:
         )  # one at least, or nothing seen would be certain
         return float(sum(map(common, pairs))), float(by_chance * len(pairs))
 
-    @property
+    @cached_property
     def _neighbours(self) -> list[tuple[int, int]]:
         return [(i, i + 1) for i, (a, b) in enumerate(pairwise(self.steps)) if b - a == 1]
 
@@ -123,7 +125,7 @@ def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | Non
         counts.append(count)
     if not steps or len({len(b) for b in bits}) > 1 or len(bits[0]) < 2:
         return None
-    return Classes(name, tuple(steps), np.array(bits), float(np.median(counts)))
+    return Classes(name, tuple(steps), np.array(bits), median(counts))
 
 
 @remembered

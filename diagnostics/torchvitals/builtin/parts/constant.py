@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
 NOTHING = 1e-6
@@ -15,6 +15,7 @@ def constant_norms(looks: Sequence[Snapshot]) -> list[str]:
     return [name for name in (found[-1] if found else ()) if all(name in others for others in found)]
 
 
+@remembered
 def _constant(look: Snapshot) -> list[str]:
     """A normalisation whose gain is not 0 gives the mean square of its gain and that of its bias together;
     where it gives the latter alone, what it divided was 0, although what ran before it told samples apart.

@@ -6,6 +6,7 @@ import numpy as np
 
 from torchvitals.builtin.parts.calls import CLASSES, calls
 from torchvitals.builtin.parts.classes import DENSE, parts_of, samples_of
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.mismatch import Mismatch
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import Snapshot
@@ -63,7 +64,7 @@ def weighted_by_count(looks: Sequence[Snapshot], *, least: int) -> Iterator[Foun
     """Class weights that rise with the number of a class's targets, which make rare classes rarer still."""
     for name in dict.fromkeys(call.name for look in looks for call in calls(look)):
         follow = [c.weights_follow for look in looks for c in calls(look) if c.name == name]
-        if len(follow) >= least and (middle := float(np.median(follow))) > FOLLOWS:
+        if len(follow) >= least and (middle := median(follow)) > FOLLOWS:
             yield (
                 name,
                 Mismatch(

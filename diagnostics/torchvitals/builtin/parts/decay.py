@@ -33,6 +33,7 @@ def norm_of(look: Snapshot, kind: str = "parameter", names: Callable[[Snapshot],
     return float(np.sqrt(table["sum_sq"][rows].sum()))
 
 
+@remembered
 def decay_rules(look: Snapshot, names: Callable[[Snapshot], Names] = matrices) -> bool:
     """Whether the pull of weight decay is as strong as the gradient.
 

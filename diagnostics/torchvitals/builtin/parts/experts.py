@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 EXPERT = re.compile(r"(.*expert[^.]*)\.(\d+)\.", re.IGNORECASE)
 """Path of a parameter of an expert: that of the mixture, and the expert's number."""
@@ -22,6 +22,7 @@ def unasked(looks: Sequence[Snapshot]) -> tuple[str, ...]:
     return tuple(name for mixture in _mixtures(looks[-1]) for name in _idle(looks, mixture))
 
 
+@remembered
 def _mixtures(look: Snapshot) -> list[list[str]]:
     groups: dict[str, dict[str, None]] = {}
     for name in look["parameter"].names:

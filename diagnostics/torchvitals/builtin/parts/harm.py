@@ -1,14 +1,14 @@
 """What became of the loss: what turns an oddity into an illness."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from torchvitals.builtin.parts.calls import guessing
+from torchvitals.builtin.parts.losses import Losses
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import LEAST_FALL
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 RECENT = 8
@@ -25,6 +25,7 @@ PATIENCE = 32
 """Looks after which a loss that has not moved is a failure, and not a slow start."""
 
 
+@remembered
 def harm_since(window: Window, began: int, ended: int, *, patience: int = PATIENCE) -> str | None:
     """What the loss suffers from since something lasted from step `began` to `ended`, or None if nothing.
 
@@ -32,46 +33,41 @@ def harm_since(window: Window, began: int, ended: int, *, patience: int = PATIEN
     policy gradients and densities: how much worse it became can then not be told. And where it once was
     well below its start after `ended`: what came later has other reasons.
     """
-    losses = finite_losses(window)
-    if not losses or min(x for _, x in losses) <= 0:
+    losses = Losses.of(window)
+    if not len(losses) or losses.values.min() <= 0 or has_learned(window, ended):
         return None
-    first = losses[0][1]
-    since = [x for step, x in losses if step > began]
-    if has_learned(window, ended):
-        return None
-    if len(since) >= 3 and min(since[-3:]) > BLOWN * first:
+    first, start = float(losses.values[0]), _start(window)
+    since = losses.values[losses.steps > began]
+    if len(since) >= 3 and float(since[-3:].min()) > BLOWN * first:
         return "the loss has blown up"
-    if len(since) >= RECENT and float(np.median(since[-RECENT:])) > RISE * first:
+    if len(since) >= RECENT and median(since[-RECENT:]) > RISE * first:
         return "the loss has risen above its start"
-    if _lost([x for step, x in losses if step > began], _start(window)):
+    if _lost(since, start):
         return "the loss is back where it started"
-    looks = {s.step for s in window.snapshots if s.tables}
-    looked = [x for step, x in losses if step >= began and step in looks]
-    return "the loss stands still" if len(looked) >= patience and _flat(looked, _start(window)) else None
-
-
-def finite_losses(window: Window) -> list[tuple[int, float]]:
-    """Step and loss of each snapshot whose loss was told and finite."""
-    return [(s.step, s.loss) for s in window.snapshots if s.loss is not None and math.isfinite(s.loss)]
+    looked = losses.values[losses.looked & (losses.steps >= began)]
+    return "the loss stands still" if len(looked) >= patience and _flat(looked, start) else None
 
 
 def has_learned(window: Window, since: int) -> bool:
     """Whether the loss, some step after `since`, was well below its start over a few steps in a row."""
-    return _learned([x for step, x in finite_losses(window) if step > since], _start(window))
+    losses = Losses.of(window)
+    return _learned(losses.values[losses.steps > since], _start(window))
 
 
-def _learned(losses: Sequence[float], start: float) -> bool:
-    if len(losses) < 5:
-        return False
-    return float(np.median(sliding_window_view(losses, 5), axis=1).min()) < LOST * start
+def _learned(losses: np.ndarray, start: float) -> bool:
+    """Whether some median of five losses in a row is that low: at least three of the five then are."""
+    low = np.cumsum(losses < LOST * start)
+    return len(low) >= 5 and bool((low[4:] - np.concatenate([[0], low[:-5]]) >= 3).any())
 
 
+@remembered
 def crawls(window: Window) -> bool:
     """Whether the loss has lost less than a quarter although many looks have passed."""
-    losses = [x for _, x in finite_losses(window) if x > 0]
-    if len(window.looks("loss")) < CRAWL or not losses:
+    losses = Losses.of(window).values
+    losses = losses[losses > 0]
+    if len(window.looks("loss")) < CRAWL or not len(losses):
         return False
-    return float(np.median(losses[-RECENT:])) > LOST * losses[0]
+    return median(losses[-RECENT:]) > LOST * float(losses[0])
 
 
 def broken(snapshot: Snapshot) -> bool:
@@ -83,20 +79,21 @@ def broken(snapshot: Snapshot) -> bool:
     return "parameter" in snapshot and bool(snapshot["parameter"]["nonfinite"].any())
 
 
-def _lost(losses: Sequence[float], start: float) -> bool:
+def _lost(losses: np.ndarray, start: float) -> bool:
     """Whether something had been learned, and nothing of it is left for a while."""
     long = 2 * RECENT
-    return _learned(losses, start) and min(losses[-long:]) > LOST * start
+    return _learned(losses, start) and float(losses[-long:].min()) > LOST * start
 
 
-def _flat(losses: Sequence[float], start: float) -> bool:
+def _flat(losses: np.ndarray, start: float) -> bool:
     """Whether the loss did not fall from one third of the looks to the next, and has not fallen before."""
     third = len(losses) // 3
-    before, now = float(np.median(losses[-2 * third : -third])), float(np.median(losses[-third:]))
+    before, now = median(losses[-2 * third : -third]), median(losses[-third:])
     return now > (1 - LEAST_FALL) * before and now > LOST * start
 
 
+@remembered
 def _start(window: Window) -> float:
     """The first loss, or that of guessing where the first one is higher; inf where none is known."""
-    losses = finite_losses(window)
-    return min(losses[0][1] if losses else math.inf, guessing(window) or math.inf)
+    losses = Losses.of(window).values
+    return min(float(losses[0]) if len(losses) else math.inf, guessing(window) or math.inf)

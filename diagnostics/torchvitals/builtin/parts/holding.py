@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torchvitals.builtin.parts.wiring import calm, column, ever, moved
 from torchvitals.core.finding import Evidence
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 
@@ -71,6 +71,7 @@ class Holding:
         }
 
 
+@remembered
 def _complete(look: Snapshot) -> bool:
     """Whether an optimizer holds all that can learn, and something can."""
     trainable, held = _hands(look)
@@ -93,6 +94,7 @@ def unregistered(window: Window) -> list[tuple[int, str, float]]:
     return [(steps[0], name, count) for (name, count), steps in seen.items() if len(steps) > 1]
 
 
+@remembered
 def _outside(look: Snapshot) -> dict[str, float]:
     """Entries of what the graph leads to and nobody owns."""
     registered, held, reached = (
@@ -115,6 +117,7 @@ def _alike(looks: Sequence[Snapshot]) -> list[Snapshot]:
     return found[::-1]
 
 
+@remembered
 def _hands(look: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
     trainable, held = (column(look, "parameter", name) for name in ("trainable", "held"))
     return frozenset(n for n in trainable if trainable[n]), frozenset(n for n in held if held[n])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torchvitals.builtin.parts.calls import CLASSES, YES_NO, Call, calls
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 UNSCALED = 5.0
@@ -27,11 +27,12 @@ class Opening:
     def times(self) -> float:
         return self.loss / self.expected
 
-    @classmethod
-    def of(cls, look: Snapshot) -> "list[Opening]":
+    @staticmethod
+    @remembered
+    def of(look: Snapshot) -> "list[Opening]":
         """Those of which it is known what to expect."""
         pairs = [(call, _expected(call)) for call in calls(look)]
-        return [cls(call.name, call.op, call.mean, e) for call, e in pairs if e is not None]
+        return [Opening(call.name, call.op, call.mean, e) for call, e in pairs if e is not None]
 
 
 def _expected(call: Call) -> float | None:
@@ -47,6 +48,7 @@ def _expected(call: Call) -> float | None:
     return None
 
 
+@remembered
 def lingers(window: Window, *, large: float, times: float, settle: int) -> bool:
     """Whether a classifier's loss began `large` times as high as it should, and was `times` as high as it
     should at every look of the first `settle` steps. False where the inputs were large.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torchvitals.core.finding import Remedy
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Origin:
     evidence: dict[str, float | int | str]
 
 
+@remembered
 def bad_rows(look: Snapshot, kind: str) -> list[int]:
     """Rows of the table of that kind which hold NaN or Inf."""
     return [int(i) for i in np.flatnonzero(look[kind]["nonfinite"])] if kind in look else []

@@ -3,7 +3,7 @@
 import numpy as np
 
 from torchvitals.builtin.parts.chain import WEIGHTED
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 OFF = 8.0
 """Gain of the mean square over `USUAL` from which a layer is oversized."""
@@ -11,6 +11,7 @@ USUAL = 2.0
 """fan_in times mean square weight of He's initialisation, the largest one in use."""
 
 
+@remembered
 def oversized(look: Snapshot) -> dict[str, float]:
     """Site and gain of the weighted sites that make their input's mean square more than `OFF` times what He's
     weights do: first those behind the last normalisation, which nothing makes good, then the others, each
@@ -39,6 +40,7 @@ def oversized(look: Snapshot) -> dict[str, float]:
     return {site: gains[site][1] for site in order}
 
 
+@remembered
 def head(look: Snapshot) -> str | None:
     """The last weighted site, which gives the outputs that the loss is taken of."""
     table = look["activation"]

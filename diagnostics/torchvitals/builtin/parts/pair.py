@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.builtin.parts.curve import Curve, median
+from torchvitals.builtin.parts.curve import Curve
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.window import Window
 
 

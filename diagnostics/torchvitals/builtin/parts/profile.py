@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 
@@ -55,7 +57,7 @@ class Profile:
         """Decades gained by the gradient from the last site back to the first; negative if it shrinks."""
         return float(self.decades[0] - self.decades[-1])
 
-    @property
+    @cached_property
     def consistency(self) -> float:
         """R^2 of a straight line through the decades: near 1 when every layer takes its share, in [0, 1]."""
         if len(self) < 3 or np.ptp(self.decades) == 0:
@@ -69,7 +71,7 @@ class Profile:
     @property
     def per_site(self) -> float:
         """Median factor of the norm from one site back to the one before it."""
-        return float(10 ** np.median(-np.diff(self.decades)))
+        return float(10 ** median(-np.diff(self.decades)))
 
     def steepest(self, *, growing: bool) -> str:
         """The site between whose output and the one before it the gradient grows or shrinks most."""
@@ -110,6 +112,7 @@ def streak(looks: Sequence[Snapshot], holds: Callable[[Profile], bool]) -> list[
     return found[::-1]
 
 
+@remembered
 def adaptive(look: Snapshot) -> bool:
     """Whether every optimizer of the step rescales gradients by parameter."""
     names = look.labels.get("optimizer", "").split("+")

@@ -1,9 +1,9 @@
 """Whether a training gets on: what turns an oddity that it lives with into an illness."""
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
-
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.snapshot import Snapshot
 
 LEAST_FALL = 0.02
@@ -17,9 +17,9 @@ def stands_still(looks: Sequence[Snapshot]) -> bool:
 
     With fewer than nine looks, or where nobody told the loss, it is not known to stand still.
     """
-    losses = [look.loss for look in looks if look.loss is not None and np.isfinite(look.loss)]
+    losses = [x for look in looks if (x := look.loss) is not None and math.isfinite(x)]
     third = len(losses) // 3
     if third < LEAST_LOOKS:
         return False
-    before, now = float(np.median(losses[-2 * third : -third])), float(np.median(losses[-third:]))
-    return now > (1 - LEAST_FALL) * before and now > losses[0] / 2
+    now = median(losses[-third:])
+    return now > losses[0] / 2 and now > (1 - LEAST_FALL) * median(losses[-2 * third : -third])

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
@@ -55,9 +56,9 @@ class Ratios:
     def size(self) -> float:
         """How far the update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
         values = list(self.matrices.values())
-        return max(float(np.median(values)), max(values) / LONE)
+        return max(median(values), max(values) / LONE)
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """Of all parameters; 0 where there is none."""
         return float(self.values.max(initial=0.0))
@@ -68,6 +69,13 @@ def settled(window: Window, looks: Sequence[Snapshot]) -> list[Snapshot]:
 
     Where nobody told the learning rate it counts as constant.
     """
+    steady = _steady(window)
+    return [look for look in looks if look.step in steady]
+
+
+@remembered
+def _steady(window: Window) -> set[int]:
+    """Steps of which this holds."""
     rates = {s.step: s.scalars.get("lr", 1.0) for s in window.snapshots}
     steps = list(rates)
     kept, peak = [], 0.0
@@ -78,5 +86,4 @@ def settled(window: Window, looks: Sequence[Snapshot]) -> list[Snapshot]:
         rising = rate > before if k else before > rate
         if rate > 0 and not rising and rate >= LAST_OF_DECAY * peak:
             kept.append(step)
-    steady = set(kept)
-    return [look for look in looks if look.step in steady]
+    return set(kept)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 COARSE = 2.0**-12
 """Resolution from which a number format is a short one: bfloat16 has 2^-7, float16 2^-10, float32 2^-23."""
@@ -22,6 +22,7 @@ class Lost:
     """RMS change of the entries that changed, over RMS of the weights, resolution and root of their share"""
 
 
+@remembered
 def lost(look: Snapshot, *, coarse: bool) -> Lost | None:
     """Of the parameters with a short (`coarse`) or with any other resolution; None where none was updated."""
     update, parameter = look["update"], look["parameter"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.core.tables import Table
@@ -76,8 +77,8 @@ def _norm(path: str, rows: Sequence[Table]) -> Norm:
     return Norm(
         path=path,
         samples=float(samples.max()),
-        shift=float(np.median(shift)),
-        stretch=float(np.median(stretch)),
+        shift=median(shift),
+        stretch=median(stretch),
         off=bool(off.all()),
         moved=bool(column("moved")[-1]),
         momentum=float(column("momentum")[-1]),

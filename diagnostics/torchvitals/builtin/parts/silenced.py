@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 CLASSES = ("cross_entropy", "nll_loss")
 CLIPPING = ("relu",)
@@ -24,6 +24,7 @@ def silenced(looks: Sequence[Snapshot]) -> tuple[str, int]:
     return (found[0][0], least) if least > 0 else ("", 0)
 
 
+@remembered
 def _silenced(look: Snapshot) -> tuple[str, int]:
     if any(kind not in look for kind in ("loss", "update", "activation")) or len(look["loss"]) != 1:
         return "", 0

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.core.finding import Remedy
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 FADED = 0.1
@@ -47,8 +48,8 @@ def cut_short(window: Window) -> int | None:
 
 def faded(looks: Sequence[Snapshot]) -> bool:
     """Whether the gradients have become small since the first looks: the net has converged, or died."""
-    norms = [float(np.sqrt(look["gradient"]["sum_sq"].sum())) for look in looks]
-    return float(np.median(norms[-3:])) < FADED * float(np.median(norms[:3]))
+    first, now = (median([_gradient_norm(look) for look in part]) for part in (looks[:3], looks[-3:]))
+    return now < FADED * first
 
 
 def held_back(looks: Sequence[Snapshot]) -> bool:
@@ -60,8 +61,10 @@ def held_back(looks: Sequence[Snapshot]) -> bool:
     gradients are now. A learning rate that makes up for a large eps has updates of the usual size.
     """
     late = looks[len(looks) // 2 :]
+    if not all(map(_held, late)):
+        return False
     ratios = [value for look in late for value in Ratios.of(look).matrices.values()]
-    return bool(ratios) and float(np.median(ratios)) < USUAL and all(map(_held, late))
+    return bool(ratios) and median(ratios) < USUAL
 
 
 def reason(look: Snapshot, largest: float, *, held: bool = False) -> tuple[str, Remedy]:
@@ -76,7 +79,7 @@ def reason(look: Snapshot, largest: float, *, held: bool = False) -> tuple[str, 
             "Call scaler.scale(loss).backward(), and unscale once: gradients are divided by a scale "
             "that the loss was never multiplied by."
         )
-    if 0 < float(np.median(look["gradient"].rms)) < eps:
+    if 0 < median(look["gradient"].rms) < eps:
         return "eps larger than the gradients", LOWER
     if held:
         return "a second moment that remembers far larger gradients", FORGET
@@ -86,6 +89,11 @@ def reason(look: Snapshot, largest: float, *, held: bool = False) -> tuple[str, 
     )
 
 
+def _gradient_norm(look: Snapshot) -> float:
+    return float(np.sqrt(look["gradient"]["sum_sq"].sum()))
+
+
+@remembered
 def _held(look: Snapshot) -> bool:
     """Whether every update is far below what the optimizer makes of noise."""
     lr, b = look.scalars.get("lr", 0.0), look.scalars.get("momentum", 0.0)

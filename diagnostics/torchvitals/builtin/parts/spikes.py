@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from torchvitals.builtin.parts.curve import SIGMA, Curve, comes_down, median, smooth
+from torchvitals.builtin.parts.curve import Curve
+from torchvitals.builtin.parts.middle import SIGMA, comes_down, median, medians, smooth
 
 HELD = 12
 """Steps that a level holds before a jump, over those that the jump takes; of a swing both are alike."""
@@ -53,10 +54,10 @@ def _jumps(curve: Curve, z: float, share: float) -> Iterator[tuple[int, float, f
     if len(curve) < BASE + 2:
         return
     bases = sliding_window_view(curve.values[:-2], BASE)
-    levels = np.median(bases, axis=1)
-    noises = SIGMA * np.median(np.abs(bases - levels[:, None]), axis=1)
+    levels = medians(bases)
+    noises = SIGMA * medians(np.abs(bases - levels[:, None]))
     tops = np.minimum(curve.values[BASE:-1], curve.values[BASE + 1 :])
-    heights = tops - np.maximum(levels, np.median(bases[:, -3:], axis=1))
+    heights = tops - np.maximum(levels, medians(bases[:, -3:]))
     progress = curve.early - levels
     bars = np.maximum(z * noises, share * progress)
     for i in np.flatnonzero((progress > 5 * noises) & (heights > bars)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from torchvitals.builtin.parts.wiring import calm, column, ever, moved, owner
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 COPIES = ("teacher", "target", "ema", "momentum", "average", "shadow")
@@ -35,6 +35,7 @@ class Module:
     reason: Reason
 
 
+@remembered
 def all_fed(look: Snapshot) -> bool:
     """Whether some parameter of every module that can learn has a gradient at this look."""
     fed = {owner(name) for name, sum_sq in column(look, "gradient", "sum_sq").items() if sum_sq > 0}
@@ -121,6 +122,7 @@ def _apart(mine: str, theirs: str) -> tuple[str, str] | None:
     return pairs[0] if len(ours) == len(others) and len(pairs) == 1 else None
 
 
+@remembered
 def can_learn(look: Snapshot) -> list[str]:
     """Parameters that require a gradient and that an optimizer holds, in execution order."""
     trainable, held = (column(look, "parameter", statistic) for statistic in ("trainable", "held"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torchvitals.builtin.parts.profile import ADAPTIVE, adaptive
 from torchvitals.builtin.parts.underflow import HALF, SMALLEST
 from torchvitals.builtin.parts.wiring import column
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 
 KEPT = 8.0
 """Gaps between neighbouring numbers that a step has to span at the size of the weights, so that rounding
@@ -13,6 +13,7 @@ cannot have taken all of it.
 """
 
 
+@remembered
 def still(look: Snapshot) -> bool:
     """Whether no weight moved although gradient and learning rate say that some should have."""
     learners = _learners(look)
@@ -20,6 +21,7 @@ def still(look: Snapshot) -> bool:
     return bool(updates) and not any(updates.values()) and any(_expects(look, name) for name in updates)
 
 
+@remembered
 def simple(look: Snapshot) -> bool:
     """Whether each optimizer is known to make a step whenever there is a gradient: no line search may refuse
     it.
@@ -28,6 +30,7 @@ def simple(look: Snapshot) -> bool:
     return all(name == "SGD" or name in ADAPTIVE for name in names)
 
 
+@remembered
 def emptied(look: Snapshot) -> bool:
     """Whether gradients came back to the sites but the optimizer found none of them.
 

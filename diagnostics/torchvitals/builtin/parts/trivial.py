@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from torchvitals.builtin.parts.losses import Losses
+from torchvitals.builtin.parts.middle import median
 from torchvitals.core.snapshot import Snapshot, remembered
-from torchvitals.core.tables import Table
+from torchvitals.core.tables import Bits, Table
 from torchvitals.core.window import Window
 
 SAMPLES = 5
@@ -23,29 +26,55 @@ RECENT = 8
 """Latest losses whose median is the level of now."""
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What a look tells of the best constant prediction, where one loss function was called and no other."""
+
+    op: str
+    told: float
+    """the loss that was told"""
+    own: float
+    """that of the function: nan, inf or 0 where it says nothing"""
+    level: float | None
+    """loss of the best constant prediction of this batch, in units of the function; None where not known"""
+    present: Bits | None
+    """the classes among them; None where that was not measured"""
+    mean: float
+    square: float
+    """mean of the targets of a squared error, and of their squares"""
+
+    @staticmethod
+    @remembered
+    def of(look: Snapshot) -> "Targets | None":
+        row, told, op = look["loss"], look.loss, single(look)
+        if told is None or not op:
+            return None
+        count = max(row["count"][0], 1)
+        present = row.units["present"][0] if "present" in row.units else None
+        mean, square = (float(row[name][0] / count) for name in ("target_sum", "target_sq"))
+        return Targets(op, told, float(row["loss_sum"][0] / count), _level(row), present, mean, square)
+
+
 def untaught(window: Window) -> bool:
     """Whether the loss is known to be hardly below that of a constant prediction."""
-    known, losses = trivial(window), _told(window)
-    return known is not None and len(losses) > 0 and float(np.median(losses[-RECENT:, 1])) > UNTAUGHT * known
+    known, losses = trivial(window), Losses.of(window).values
+    return known is not None and len(losses) > 0 and median(losses[-RECENT:]) > UNTAUGHT * known
 
 
+@remembered
 def far_off(window: Window) -> bool:
     """Whether the loss, as it falls now, takes as many steps again to come to that of a constant prediction.
 
     How it falls is the line through the latest half of the losses.
     """
-    known, losses = trivial(window), _told(window)
+    known, losses = trivial(window), Losses.of(window)
     if known is None or len(losses) < 4 * RECENT:
         return False
-    steps, values = losses[len(losses) // 2 :].T
-    slope, now = float(np.polyfit(steps, values, 1)[0]), float(np.median(values[-RECENT:]))
-    return now > known and now + slope * (steps[-1] - losses[0, 0]) > known
-
-
-def _told(window: Window) -> np.ndarray:
-    """Step and value of each finite loss; shape (losses, 2)."""
-    told = [(s.step, s.loss) for s in window.snapshots if s.loss is not None and np.isfinite(s.loss)]
-    return np.array(told, float).reshape(-1, 2)
+    now, half = median(losses.values[-RECENT:]), len(losses) // 2
+    if now <= known:
+        return False
+    slope = float(np.polyfit(losses.steps[half:], losses.values[half:], 1)[0])
+    return now + slope * float(losses.steps[-1] - losses.steps[0]) > known
 
 
 @remembered
@@ -54,6 +83,7 @@ def single(look: Snapshot) -> str:
     return str(look["loss"]["op"][0]) if len(look["loss"]) == 1 else ""
 
 
+@remembered
 def trivial(window: Window) -> float | None:
     """Loss of the best constant prediction, in units of the loss that was told.
 
@@ -61,30 +91,30 @@ def trivial(window: Window) -> float | None:
     (sums of several, policies weighted by advantage), where targets hardly vary (the two players of a GAN),
     and where they move while the net learns (bootstrapped values).
     """
-    looks = [look for look in window.looks("loss") if look.loss is not None and np.isfinite(look.loss)]
-    if not looks or any(single(look) != single(looks[0]) or not single(looks[0]) for look in looks):
+    looks = [look for look in window.looks("loss") if (x := look.loss) is not None and math.isfinite(x)]
+    seen = [targets for look in looks if (targets := Targets.of(look)) is not None]
+    if not seen or len(seen) < len(looks) or any(t.op != seen[0].op for t in seen):
         return None
-    rows = [look["loss"] for look in looks]
-    factor = _factor(looks, rows)
-    levels = [_level(row) for row in rows]
-    known = [level for level in levels if level is not None]
-    if factor is None or 2 * len(known) <= len(levels) or _moves(rows):
+    known = [t.level for t in seen if t.level is not None]
+    if 2 * len(known) <= len(seen):
         return None
-    level = float(np.median(known))
-    if single(looks[0]) in CLASSES and _sorted(rows):
-        level = math.log(rows[-1]["classes"][0])
+    factor = _factor(seen)
+    if factor is None or (seen[0].op == "mse_loss" and _moves(seen)):
+        return None
+    level = median(known)
+    if seen[0].op in CLASSES and _sorted(seen):
+        level = math.log(looks[-1]["loss"]["classes"][0])
     return factor * level
 
 
-def _factor(looks: Sequence[Snapshot], rows: Sequence[Table]) -> float | None:
+def _factor(seen: Sequence[Targets]) -> float | None:
     """The told loss over the function's own, where that is the same at three of four looks."""
-    own = np.array([row["loss_sum"][0] / max(row["count"][0], 1) for row in rows])
-    told = np.array([look.loss for look in looks], float)
+    own, told = np.array([(t.own, t.told) for t in seen]).T
     usable = np.isfinite(own) & (own > 0)
     if 2 * usable.sum() <= len(own):
         return None
     ratios = told[usable] / own[usable]
-    factor = float(np.median(ratios))
+    factor = median(ratios)
     same = np.abs(ratios - factor) <= 0.1 * abs(factor)
     return factor if factor > 0 and same.mean() >= 0.75 else None
 
@@ -112,25 +142,23 @@ def _level(row: Table) -> float | None:
     return None
 
 
-def _sorted(rows: Sequence[Table]) -> bool:
+def _sorted(seen: Sequence[Targets]) -> bool:
     """Whether batches hold fewer classes than the data: their entropy says little about that of all."""
-    if any("present" not in row.units for row in rows):
+    told = [t.present for t in seen if t.present is not None]
+    bits = [present for present in told if len(present)]
+    if len(told) < len(seen) or not bits or any(len(b) != len(bits[0]) for b in bits):
         return False
-    bits = [row.units["present"][0] for row in rows if len(row.units["present"][0])]
-    if not bits or any(len(b) != len(bits[0]) for b in bits):
-        return False
-    return bool(np.median([b.sum() for b in bits]) < 0.8 * np.any(bits, axis=0).sum())
+    table = np.array(bits)
+    return bool(median(table.sum(1)) < 0.8 * table.any(0).sum())
 
 
-def _moves(rows: Sequence[Table]) -> bool:
+def _moves(seen: Sequence[Targets]) -> bool:
     """Whether the targets of a regression drift: their mean by half a deviation, or their size by half."""
-    if str(rows[0]["op"][0]) != "mse_loss" or len(rows) < 4:
+    if len(seen) < 4:
         return False
-    count = np.array([max(row["count"][0], 1) for row in rows])
-    mean = np.array([row["target_sum"][0] for row in rows]) / count
-    square = np.array([row["target_sq"][0] for row in rows]) / count
-    half = len(rows) // 2
-    deviation = math.sqrt(max(float(np.median(square[:half] - mean[:half] ** 2)), 0.0))
-    shift = abs(float(np.median(mean[half:]) - np.median(mean[:half])))
-    before, after = float(np.median(square[:half])), float(np.median(square[half:]))
+    mean, square = np.array([(t.mean, t.square) for t in seen]).T
+    half = len(seen) // 2
+    deviation = math.sqrt(max(median(square[:half] - mean[:half] ** 2), 0.0))
+    shift = abs(median(mean[half:]) - median(mean[:half]))
+    before, after = median(square[:half]), median(square[half:])
     return shift > deviation / 2 or not before / 1.5 <= after <= 1.5 * before

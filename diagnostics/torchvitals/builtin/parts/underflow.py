@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchvitals.builtin.parts.wiring import calm, column, owners
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 HALF = 2.0**-10
@@ -67,6 +67,7 @@ def _computed_in_half(look: Snapshot) -> bool:
     return bool(products) and sum(products) > len(products) / 2
 
 
+@remembered
 def _state(look: Snapshot) -> Underflow | None:
     computed = _computed_in_half(look)
     half = [name for name, gap in column(look, "update", "resolution").items() if gap == HALF or computed]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from torchvitals.core.tables import Table
+from torchvitals.builtin.parts.middle import median
+from torchvitals.core.snapshot import Snapshot, remembered
 
 TIMES = 1e4
 """Factor over the median of the others beyond which no initialisation puts a parameter."""
@@ -12,13 +13,15 @@ LEAST_COUNT = 4
 """Entries below which a parameter may be a constant that somebody chose."""
 
 
-def uninitialised(parameter: Table) -> dict[str, float]:
+@remembered
+def uninitialised(look: Snapshot) -> dict[str, float]:
     """Parameters that are absurdly large, each with its size over the median of all that are not 0."""
+    parameter = look["parameter"]
     rms = parameter.rms
     sized = np.flatnonzero((parameter["nonfinite"] == 0) & (parameter["count"] >= LEAST_COUNT) & (rms > 0))
     if len(sized) < 3:
         return {}
-    usual = float(np.median(rms[sized]))
+    usual = median(rms[sized])
     return {
         parameter.names[i]: float(rms[i] / usual) for i in sized if rms[i] > max(LEAST_RMS, TIMES * usual)
     }
