@@ -7,10 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from torchvitals.builtin.parts.feeders import named
+from torchvitals.builtin.parts.firing import course, silent
+from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.tables import Bits
 from torchvitals.core.window import Window
 
 LEAKY = frozenset({"leaky_relu", "prelu"})
@@ -28,7 +31,6 @@ class _Layer:
     share: float
     at_start: float
     beside: float
-    since: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,62 +79,35 @@ class DeadUnits(Diagnostic):
         looks = window.finite.looks("silence")
         if not looks:
             return
-        shares = {
-            site: s
-            for site in looks[-1]["silence"].names
-            if (s := self._silent(looks[::-1], site)) is not None
-        }
+        shares = self._silent(looks[::-1], looks[-1]["silence"].names)
         suspects = [s for s in shares if shares[s].mean() > min(self.max_growth, self.max_share)]
-        layers = [self._layer(looks, site, shares) for site in suspects]
+        if not suspects:
+            return
+        at_start = self._silent(looks, suspects)
+        layers = [_layer(looks[-1], site, shares, at_start.get(site)) for site in suspects]
         harmed = stands_still(looks)
         judged = [(self._severity(layer, harmed=harmed), layer) for layer in layers]
         ill = sorted((x for x in judged if x[0]), key=lambda x: (-x[0], -x[1].share))
         if ill:
-            yield self._finding(
-                Severity(ill[0][0]), [x for _, x in ill], looks[-1], len(shares), harmed=harmed
-            )
+            since = _since(looks, {x.site: shares[x.site] for _, x in ill})
+            severity, layers = Severity(ill[0][0]), [x for _, x in ill]
+            yield self._finding(severity, layers, looks[-1], len(shares), since, harmed=harmed)
 
     def blind(self, window: Window) -> str | None:
         looks = window.finite.looks("silence")
-        if not looks or any(self._silent(looks[::-1], s) is not None for s in looks[-1]["silence"].names):
+        if not looks or self._silent(looks[::-1], looks[-1]["silence"].names):
             return None
         return (
             f"{self.name}: units were looked at in fewer than {self.positions} positions, too few to judge."
         )
 
-    def _silent(self, looks: Sequence[Snapshot], site: str) -> np.ndarray | None:
-        """Units silent at all of `positions` positions of these looks, taken in order; None if there were
-        fewer before the layer got other units.
+    def _silent(self, looks: Sequence[Snapshot], sites: Sequence[str]) -> dict[str, Bits]:
+        """Units of these sites that were silent at all of `positions` positions of these looks, taken in
+        order.
         """
-        seen, fired = 0.0, None
-        for table in (look["silence"] for look in looks if site in look["silence"].names):
-            row = table.index(site)
-            bits = table.units["fired"][row]
-            if fired is not None and len(fired) != len(bits):
-                return None
-            fired = bits if fired is None else fired | bits
-            seen += table["positions"][row]
-            if seen >= self.positions:
-                break
-        enough = self.positions if len(looks) < MANY_LOOKS else self.positions / 4
-        return ~fired if fired is not None and len(fired) and seen >= enough else None
-
-    def _layer(self, looks: Sequence[Snapshot], site: str, silent: dict[str, np.ndarray]) -> _Layer:
-        sites, table = list(silent), looks[-1]["silence"]
-        place = sites.index(site)
-        beside = [
-            silent[s].mean() for s in (*sites[max(place - 1, 0) : place], *sites[place + 1 : place + 2])
-        ]
-        at_start = self._silent(looks, site)
-        return _Layer(
-            site=site,
-            op=str(table["op"][table.index(site)]),
-            units=len(silent[site]),
-            share=float(silent[site].mean()),
-            at_start=float(at_start.mean()) if at_start is not None else 0.0,
-            beside=float(max(beside, default=BORN_SILENT)),
-            since=_since(looks, site, silent[site]),
-        )
+        least = self.positions if len(looks) < MANY_LOOKS else self.positions / 4
+        found = silent(course(looks), positions=self.positions, least=least)
+        return {site: found[site] for site in sites if site in found}
 
     def _severity(self, layer: _Layer, *, harmed: bool) -> int:
         grown = layer.share - layer.at_start > self.max_growth
@@ -144,14 +119,21 @@ class DeadUnits(Diagnostic):
         return min(severity, Severity.INFO) if layer.op in LEAKY else severity
 
     def _finding(
-        self, severity: Severity, ill: Sequence[_Layer], look: Snapshot, layers: int, *, harmed: bool
+        self,
+        severity: Severity,
+        ill: Sequence[_Layer],
+        look: Snapshot,
+        layers: int,
+        since: int,
+        *,
+        harmed: bool,
     ) -> Finding:
         worst = ill[0]
         born = worst.at_start > worst.share / 2
         return self.finding(
             severity,
             where=named(look, (layer.site for layer in ill)),
-            since=min(layer.since for layer in ill),
+            since=since,
             message=f"{worst.share:.0%} of the {worst.units} units of {worst.site} ({worst.op}) are dead"
             + (f"; {len(ill)} of {layers} layers are affected." if len(ill) > 1 else "."),
             cause="born dead: bias or initialisation" if born else "died in training: a step too large",
@@ -166,17 +148,35 @@ class DeadUnits(Diagnostic):
         )
 
 
-def _since(looks: Sequence[Snapshot], site: str, silent: np.ndarray) -> int:
-    """Step at which half of the units that are silent now had fired for the last time."""
-    seen = [(s.step, s["silence"]) for s in looks if site in s["silence"].names]
-    known = [(step, t.units["fired"][t.index(site)]) for step, t in seen]
-    alike = [(step, bits) for step, bits in known if bits.shape == silent.shape]
-    steps = [step for step, _ in alike]
-    died = np.zeros(silent.shape, int)
-    for place, (_, bits) in enumerate(alike):
-        died[bits] = place + 1
-    middle = int(np.median(died[silent])) if silent.any() else 0
-    return steps[min(middle, len(steps) - 1)]
+def _layer(look: Snapshot, site: str, dead: dict[str, Bits], at_start: Bits | None) -> _Layer:
+    sites, table = list(dead), look["silence"]
+    place = sites.index(site)
+    beside = [dead[s].mean() for s in (*sites[max(place - 1, 0) : place], *sites[place + 1 : place + 2])]
+    return _Layer(
+        site=site,
+        op=str(table["op"][table.index(site)]),
+        units=len(dead[site]),
+        share=float(dead[site].mean()),
+        at_start=float(at_start.mean()) if at_start is not None else 0.0,
+        beside=float(max(beside, default=BORN_SILENT)),
+    )
+
+
+def _since(looks: Sequence[Snapshot], dead: dict[str, Bits]) -> int:
+    """First step at which half of a site's units that are silent now had fired for the last time."""
+    firings = course(looks[::-1])[::-1]
+    fired, known = np.array([f.fired for f in firings]), np.array([f.known for f in firings])
+    steps, since = np.array([look.step for look in looks]), []
+    for site, units in dead.items():
+        rows = known[:, firings[0].sites.index(site)]
+        since.append(_died(steps[rows], fired[rows, firings[0].places[site]][:, units]))
+    return min(since)
+
+
+def _died(steps: np.ndarray, fired: np.ndarray) -> int:
+    """Step at which half of the units had fired for the last time; `fired` is of shape (steps, units)."""
+    places = np.where(fired.any(0), len(fired) - fired[::-1].argmax(0), 0)
+    return int(steps[min(int(median(places)) if places.size else 0, len(steps) - 1)])
 
 
 def _remedies(*, born: bool) -> tuple[Remedy, ...]:

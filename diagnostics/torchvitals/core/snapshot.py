@@ -4,22 +4,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torchvitals.core.tables import Table
 
+H = TypeVar("H")
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Readable(Protocol):
-    """What `remembered` functions read: a snapshot or a window, neither of which ever changes."""
-
-    @property
-    def _readings(self) -> dict[Any, Any]: ...
-
-
-H = TypeVar("H", bound=Readable)
 
 
 @dataclass(frozen=True)
@@ -106,8 +97,8 @@ def remembered(reading: "Callable[Concatenate[H, P], T]") -> "Callable[Concatena
     """
 
     @wraps(reading)
-    def remembering(holder: H, *args: P.args, **kwargs: P.kwargs) -> T:
-        known: dict[Any, T] = holder._readings
+    def remembering(holder: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        known = holder._readings
         key = (reading, args, *kwargs.items()) if args or kwargs else reading
         if key not in known:
             known[key] = reading(holder, *args, **kwargs)
