@@ -10,6 +10,7 @@ from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.firing import course, silent
 from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
+from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -79,17 +80,29 @@ class DeadUnits(Diagnostic):
         looks = window.finite.looks("silence")
         if not looks:
             return
-        shares = self._silent(looks[::-1], looks[-1]["silence"].names)
-        suspects = [s for s in shares if shares[s].mean() > min(self.max_growth, self.max_share)]
+        dead = self._silent(looks[::-1], looks[-1]["silence"].names)
+        shares = {site: _share(units) for site, units in dead.items()}
+        suspects = [s for s in shares if shares[s] > min(self.max_growth, self.max_share)]
         if not suspects:
             return
         at_start = self._silent(looks, suspects)
-        layers = [_layer(looks[-1], site, shares, at_start.get(site)) for site in suspects]
+        beside, ops = _neighbours(shares), column(looks[-1], "silence", "op")
+        layers = [
+            _Layer(
+                site=site,
+                op=str(ops[site]),
+                units=len(dead[site]),
+                share=shares[site],
+                at_start=_share(at_start[site]) if site in at_start else 0.0,
+                beside=beside.get(site, BORN_SILENT),
+            )
+            for site in suspects
+        ]
         harmed = stands_still(looks)
         judged = [(self._severity(layer, harmed=harmed), layer) for layer in layers]
         ill = sorted((x for x in judged if x[0]), key=lambda x: (-x[0], -x[1].share))
         if ill:
-            since = _since(looks, {x.site: shares[x.site] for _, x in ill})
+            since = _since(looks, {x.site: dead[x.site] for _, x in ill})
             severity, layers = Severity(ill[0][0]), [x for _, x in ill]
             yield self._finding(severity, layers, looks[-1], len(shares), since, harmed=harmed)
 
@@ -148,18 +161,15 @@ class DeadUnits(Diagnostic):
         )
 
 
-def _layer(look: Snapshot, site: str, dead: dict[str, Bits], at_start: Bits | None) -> _Layer:
-    sites, table = list(dead), look["silence"]
-    place = sites.index(site)
-    beside = [dead[s].mean() for s in (*sites[max(place - 1, 0) : place], *sites[place + 1 : place + 2])]
-    return _Layer(
-        site=site,
-        op=str(table["op"][table.index(site)]),
-        units=len(dead[site]),
-        share=float(dead[site].mean()),
-        at_start=float(at_start.mean()) if at_start is not None else 0.0,
-        beside=float(max(beside, default=BORN_SILENT)),
-    )
+def _share(units: Bits) -> float:
+    return int(np.count_nonzero(units)) / len(units)
+
+
+def _neighbours(shares: dict[str, float]) -> dict[str, float]:
+    """For each site the larger share of the two beside it."""
+    told = list(shares.values())
+    pairs = zip([0.0, *told[:-1]], [*told[1:], 0.0], strict=True)
+    return dict(zip(shares, map(max, pairs), strict=True)) if len(told) > 1 else {}
 
 
 def _since(looks: Sequence[Snapshot], dead: dict[str, Bits]) -> int:

@@ -180,8 +180,8 @@ def _rounded_away(look: Snapshot, modules: set[str]) -> bool:
         return False
     update, parameter = look["update"], dict(zip(look["parameter"].names, look["parameter"].rms, strict=True))
     ratios = [
-        update.rms[i] / parameter[name]
-        for i, name in enumerate(update.names)
+        rms / parameter[name]
+        for name, rms in zip(update.names, update.rms, strict=True)
         if name.rpartition(".")[0] in modules and parameter.get(name, 0) > 0
     ]
     return bool(ratios) and look.scalars.get("lr", 1.0) > 0 and median(ratios) < 2**-25

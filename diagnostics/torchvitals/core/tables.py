@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -133,6 +134,10 @@ class Table:
                     f"{self.kind}.{name}", f"{len(column)} entries", f"{len(self.names)}, one a row"
                 )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What was measured, without what was computed of it."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -150,12 +155,12 @@ class Table:
         """Row number of `name`; raises `ValueError` when it was not measured."""
         return self.names.index(name)
 
-    @property
+    @cached_property
     def norm(self) -> np.ndarray:
         """Euclidean norm of each row's finite entries."""
         return np.sqrt(self["sum_sq"])
 
-    @property
+    @cached_property
     def rms(self) -> np.ndarray:
         """Root mean square of each row's finite entries; 0 for a row without one."""
         return np.sqrt(self["sum_sq"] / np.maximum(self["count"] - self["nonfinite"], 1))

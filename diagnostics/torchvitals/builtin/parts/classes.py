@@ -10,6 +10,7 @@ import numpy as np
 from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.wiring import column
 from torchvitals.core.snapshot import Snapshot, remembered
+from torchvitals.core.tables import Bits
 from torchvitals.core.window import Window
 
 DENSE = 1.5
@@ -111,21 +112,24 @@ class Classes:
 
 def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | None:
     """None where it tells no classes apart, or a sample has many targets, or nobody knows how many."""
-    steps, bits, counts = [], [], []
-    for look in looks:
-        row = look["loss"].names.index(name) if name in look["loss"].names else -1
-        samples = samples_of(look)
-        if row < 0 or not samples or not look["loss"].units["present"][row].any():
-            continue
-        count = column(look, "loss", "count")[name]
-        if count > DENSE * samples * parts:
-            return None
-        steps.append(look.step)
-        bits.append(look["loss"].units["present"][row])
-        counts.append(count)
-    if not steps or len({len(b) for b in bits}) > 1 or len(bits[0]) < 2:
+    told = [(look.step, *row) for look in looks if (row := _targets(look, name)) is not None]
+    if not told:
         return None
-    return Classes(name, tuple(steps), np.array(bits), median(counts))
+    steps, bits, counts, samples = zip(*told, strict=True)
+    dense = any(count > DENSE * each * parts for count, each in zip(counts, samples, strict=True))
+    if dense or len(set(map(len, bits))) > 1 or len(bits[0]) < 2:
+        return None
+    return Classes(name, steps, np.array(bits), median(counts))
+
+
+@remembered
+def _targets(look: Snapshot, name: str) -> tuple[Bits, float, float] | None:
+    """Classes among the targets, how many targets, and samples of a micro-batch; None where not known."""
+    table, samples = look["loss"], samples_of(look)
+    row = table.names.index(name) if name in table.names else -1
+    if row < 0 or not samples or not table.units["present"][row].any():
+        return None
+    return table.units["present"][row], column(look, "loss", "count")[name], samples
 
 
 @remembered

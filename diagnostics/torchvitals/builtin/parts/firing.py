@@ -21,7 +21,7 @@ class Firing:
     fired: Bits
     """shape (units of all sites,)"""
     positions: np.ndarray
-    """at which a unit was looked at; 0 where the site was not, nan where it had other units; shape (sites,)"""
+    """at which a unit was looked at; 0 where the site was not, nan where it had other units; (sites,)"""
     known: np.ndarray
     """which sites were looked at, with these units; shape (sites,)"""
 

@@ -52,7 +52,7 @@ class Profile:
     def __len__(self) -> int:
         return len(self.sites)
 
-    @property
+    @cached_property
     def growth(self) -> float:
         """Decades gained by the gradient from the last site back to the first; negative if it shrinks."""
         return float(self.decades[0] - self.decades[-1])
