@@ -13,7 +13,7 @@ from torchvitals.builtin.parts.profile import adaptive
 from torchvitals.builtin.parts.progress import stands_still
 from torchvitals.builtin.parts.smallness import USUAL
 from torchvitals.builtin.parts.trivial import untaught
-from torchvitals.builtin.parts.wiring import calm, column
+from torchvitals.builtin.parts.wiring import calm_looks, column
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot, remembered
@@ -71,8 +71,10 @@ class AlwaysClipped(Diagnostic):
     """steps at the start that are forgiven; from 0"""
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
-        seen = [s for s in window.looks("witness", "update", "parameter") if s.step >= self.warm_up]
-        looks = [s for s in seen if calm(s) and _coefficient(s) is not None]
+        seen = [s for s in calm_looks(window, "witness", "update", "parameter") if s.step >= self.warm_up]
+        if len(seen) < self.looks or all(map(adaptive, seen)):
+            return
+        looks = [s for s in seen if _coefficient(s) is not None]
         if len(looks) < self.looks or adaptive(looks[-1]):
             return
         left = np.array([_coefficient(s) for s in looks], float)

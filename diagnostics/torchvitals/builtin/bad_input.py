@@ -55,7 +55,7 @@ class BadInput(Diagnostic):
         if not window.snapshots:
             return
         since = window.latest.step - self.recent
-        bad = [s for s in window.snapshots if s.step > since and bad_rows(s, "input")]
+        bad = [s for s in window.snapshots if "input" in s and s.step > since and bad_rows(s, "input")]
         equal = _equal(window.looks("features"))
         if bad:
             yield self._non_finite(next((s for s in bad if _harmed(s)), bad[0]), len(bad))

@@ -97,7 +97,7 @@ class InitScaleOff(Diagnostic):
             yield self._never_drawn(garbage, looks)
             return
         chain = Chain.of(looks[0])
-        change = change_of(looks[0]) if len(chain) >= LEAST_LAYERS else None
+        change = change_of(looks[0]) if self._tells(chain) else None
         offenders = self._offenders(chain) if change is not None else []
         severity = None
         if change is not None and offenders and self._lasts(change, looks[-1]):
@@ -106,6 +106,13 @@ class InitScaleOff(Diagnostic):
             yield self._finding(severity, change, chain, offenders, looks[0])
         elif lingers(window, large=self.large, times=self.still, settle=self.settle):
             yield from self._drowning(looks[0])
+
+    def _tells(self, chain: Chain) -> bool:
+        """Whether there are layers enough, and any change over them is worth a note."""
+        if len(chain) < LEAST_LAYERS:
+            return False
+        most = max(abs(chain.signal), abs(chain.gradient or 0.0))
+        return most > min(self.latent, self.harmful, self.decades, self.rescaled)
 
     def _drowning(self, look: Snapshot) -> Iterator[Finding]:
         """Layers, not the last one, that bring large outputs to the loss in a net that no theory fits."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torchvitals.builtin.parts.stillness import emptied, late, simple, still
-from torchvitals.builtin.parts.wiring import calm, column, ever, moved, owners
+from torchvitals.builtin.parts.wiring import calm_looks, column, ever, moved, owners
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
 from torchvitals.core.snapshot import Snapshot
@@ -57,7 +57,7 @@ class NoUpdate(Diagnostic):
         if len(never) > 1:
             yield self._never(never)
             return
-        looks = [s for s in window.looks("parameter") if calm(s)]
+        looks = calm_looks(window, "parameter")
         if self._rateless(window) and not moved(looks):
             yield self._no_rate(window)
             return

@@ -59,10 +59,10 @@ class PlasticityLoss(Diagnostic):
 
     def diagnose(self, window: Window) -> Iterator[Finding]:
         looks = window.finite.looks("silence")
-        known = [look for look in looks if "dormant" in look["silence"].units and len(look["silence"])]
-        if len(known) < self.min_looks:
+        told = [(look, share) for look in looks if (share := _dormant(look)) is not None]
+        if len(told) < self.min_looks:
             return
-        shares = np.array([_dormant(look) for look in known])
+        known, shares = [look for look, _ in told], np.array([share for _, share in told])
         start, now = median(shares[:RECENT]), median(shares[-RECENT:])
         if now - start > self.rise and (trend := _rank_correlation(shares)) > self.trend:
             yield self._finding(known, shares, start, now, trend)
@@ -97,8 +97,12 @@ class PlasticityLoss(Diagnostic):
 
 
 @remembered
-def _dormant(look: Snapshot) -> float:
-    bits = look["silence"].units["dormant"]
+def _dormant(look: Snapshot) -> float | None:
+    """Share of all units; None where it was not measured."""
+    table = look["silence"]
+    if "dormant" not in table.units or not len(table):
+        return None
+    bits = table.units["dormant"]
     return float(sum(b.sum() for b in bits) / max(sum(len(b) for b in bits), 1))
 
 

@@ -86,22 +86,26 @@ class SignalCollapse(Diagnostic):
         looks = window.finite.looks("activation")
         if not looks:
             return
-        still = stands_still(looks)
         if len(looks) >= self.constant and (norms := constant_norms(looks[-self.constant :])):
             yield self._constant(norms, looks)
             return
         fallen = (_fall(looks[0]), _fall(looks[-1]))
         past = [x for x in fallen if x is not None and x > min(self.decades, self.rescaled)]
         if len(past) == 2:  # from the start until now
+            still = stands_still(looks)
             limit = self.rescaled if adaptive(looks[0]) and not still else self.decades
             severity = Severity.CRITICAL if past[0] > limit else Severity.INFO
             yield self._finding(severity, looks[0], Scale.of(looks[0]), still=still)
-        elif still and len(looks) >= self.looks and all(self._alike(s) for s in looks[-self.looks :]):
+        elif self._are_alike(looks) and stands_still(looks):
             first = len(looks) - 1
             while first and self._alike(looks[first - 1]):
                 first -= 1
             scale = Scale.of(looks[first], whole=True)
-            yield self._finding(Severity.WARNING, looks[first], scale, still=still, grown=first > 0)
+            yield self._finding(Severity.WARNING, looks[first], scale, still=True, grown=first > 0)
+
+    def _are_alike(self, looks: Sequence[Snapshot]) -> bool:
+        """Whether it holds at enough looks in a row."""
+        return len(looks) >= self.looks and all(map(self._alike, looks[: -self.looks - 1 : -1]))
 
     def _alike(self, look: Snapshot) -> bool:
         """Whether the cosine between samples is nearly 1; a normalisation of each sample changes it little,
@@ -171,6 +175,7 @@ def _judged(look: Snapshot, *, whole: bool = False) -> Scale | None:
     return scale if len(scale) >= 3 and scale.variance[0] > 0 and scale.variance[-1] > 0 else None
 
 
+@remembered
 def _fall(look: Snapshot) -> float | None:
     """Decades by which the variance over samples falls from the first site to the last hidden one, or to the
     last one where it fell less; None where it cannot be known.

@@ -10,10 +10,10 @@ import numpy as np
 from torchvitals.builtin.parts.feeders import named
 from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.progress import stands_still
-from torchvitals.builtin.parts.scale import Scale, r_squared
+from torchvitals.builtin.parts.scale import Scale
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 BORN = (
@@ -88,11 +88,11 @@ class SignalExplosion(Diagnostic):
             yield from self._over_time(window.finite.looks("activation"))
 
     def _grows(self, scale: Scale) -> bool:
-        deep = len(scale) >= self.min_sites and _gain(scale) > min(self.warn, self.decades)
-        return deep and r_squared(np.log10(scale.square)) > self.consistency
+        deep = len(scale) >= self.min_sites and scale.gain > min(self.warn, self.decades)
+        return deep and scale.consistency > self.consistency
 
     def _over_depth(self, scale: Scale, look: Snapshot) -> Finding:
-        gain, rises = _gain(scale), np.diff(np.log10(scale.square))
+        gain, rises = scale.gain, np.diff(np.log10(scale.square))
         steepest = scale.sites[1 + int(np.argmax(rises))]
         above = [i for i in np.argsort(-scale.square) if scale.square[i] > scale.square[0] * 10**self.warn]
         return self.finding(
@@ -143,6 +143,7 @@ class SignalExplosion(Diagnostic):
             )
 
 
+@remembered
 def _loops(look: Snapshot, decades: float) -> dict[str, float]:
     """Recurrent modules, and the decades by which the mean square of their output is above that of the site
     before, or above 1. Only with a ReLU can it be, and a plain sum over 1,000 steps stays below 10^6.
@@ -154,14 +155,6 @@ def _loops(look: Snapshot, decades: float) -> dict[str, float]:
         if after > 0 and (gain := 2 * math.log10(after / before)) > decades:
             found[table.names[i]] = gain
     return found
-
-
-def _gain(scale: Scale) -> float:
-    """Decades from the first site to the last on the straight line through all of them: one site alone, such
-    as a last layer that starts small, does not decide.
-    """
-    places = np.arange(len(scale))
-    return float(np.polyfit(places, np.log10(scale.square), 1)[0] * places[-1])
 
 
 def _gains(start: Snapshot, now: Snapshot) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torchvitals.builtin.parts.ratios import Ratios
 from torchvitals.builtin.parts.spells import CALM, Spell, spells
 from torchvitals.core.finding import Finding, Remedy, Severity
 from torchvitals.core.protocols import Diagnostic
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
 
 SHORT = 16
@@ -64,11 +64,9 @@ class UpdateTooLarge(Diagnostic):
     def diagnose(self, window: Window) -> Iterator[Finding]:
         # What weight decay moves is TV307's.
         looks = window.finite.looks("gradient", "parameter", "update")
-        measured = [Ratios.of(look) for look in looks if not decay_rules(look)]
+        measured = [ratios for look in looks if (ratios := _moved_by_gradient(look)) is not None]
         lasts = CALM if looks and _heavy(looks[-1]) else 1.0
-        found = spells(
-            [r for r in measured if r.matrix.any()], brisk=min(self.brisk, self.limit), lasts=lasts
-        )
+        found = spells(measured, brisk=min(self.brisk, self.limit), lasts=lasts)
         for spell, ongoing in reversed(found):
             harm = self._harm(spell, window, ongoing=ongoing)
             if harm is not None or (ongoing and self._large(spell)):
@@ -112,6 +110,13 @@ class UpdateTooLarge(Diagnostic):
             },
             remedies=_remedies(look, heavy=heavy),
         )
+
+
+@remembered
+def _moved_by_gradient(look: Snapshot) -> Ratios | None:
+    """None where weight decay moved the weights, or nothing moved a matrix."""
+    ratios = None if decay_rules(look) else Ratios.of(look)
+    return ratios if ratios is not None and ratios.some else None
 
 
 def _heavy(look: Snapshot) -> bool:

@@ -74,9 +74,12 @@ class UpdateTooSmall(Diagnostic):
 
     def _settled(self, looks: Sequence[Snapshot], window: Window) -> Iterator[Finding]:
         """What is found at looks at which the learning rate neither rises nor fades."""
-        found = [r for r in map(Ratios.of, looks) if r.matrix.any()]
-        largest = max((r.largest for r in found), default=0.0)
         long = len(looks) >= max(LONG, self.looks)
+        now = Ratios.of(looks[-1])
+        if now.some and now.largest >= 10 * self.limit and not (long and held_back(looks)):
+            return
+        found = [r for r in map(Ratios.of, looks) if r.some]
+        largest = max((r.largest for r in found), default=0.0)
         small = largest < self.limit or (largest < 10 * self.limit and long)
         if len(found) < self.looks or not largest > 0:
             return

@@ -16,6 +16,9 @@ from torchvitals.core.window import Window
 DENSE = 1.5
 """Targets per sample from which a target is not one sample's class but one of its pixels' or words'."""
 
+Row = tuple[int, Bits, float, float]
+"""Step, classes among the targets, number of targets, and samples of a micro-batch."""
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -28,12 +31,16 @@ class Classes:
     samples: float
     """median number of targets of a batch"""
 
-    @classmethod
-    def of(cls, window: Window) -> "list[Classes]":
+    @staticmethod
+    @remembered
+    def of(window: Window) -> "list[Classes]":
         """One for each loss function that tells classes apart, one target a sample."""
-        looks = [s for s in window.looks("loss") if "present" in s["loss"].units]
-        names = dict.fromkeys(name for look in looks for name in look["loss"].names)
-        found = (_gather(looks, name, parts_of(window.snapshots)) for name in names)
+        rows: dict[str, list[Row]] = {}
+        for look in window.looks("loss"):
+            for name, row in _rows(look).items():
+                rows.setdefault(name, []).extend(row)
+        parts = parts_of(window.snapshots) if rows else 1.0
+        found = (_gather(name, told, parts) for name, told in rows.items())
         return [classes for classes in found if classes is not None]
 
     def __len__(self) -> int:
@@ -110,9 +117,8 @@ class Classes:
         return [(i, i + 1) for i, (a, b) in enumerate(pairwise(self.steps)) if b - a == 1]
 
 
-def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | None:
+def _gather(name: str, told: Sequence[Row], parts: float) -> Classes | None:
     """None where it tells no classes apart, or a sample has many targets, or nobody knows how many."""
-    told = [(look.step, *row) for look in looks if (row := _targets(look, name)) is not None]
     if not told:
         return None
     steps, bits, counts, samples = zip(*told, strict=True)
@@ -123,13 +129,16 @@ def _gather(looks: Sequence[Snapshot], name: str, parts: float) -> Classes | Non
 
 
 @remembered
-def _targets(look: Snapshot, name: str) -> tuple[Bits, float, float] | None:
-    """Classes among the targets, how many targets, and samples of a micro-batch; None where not known."""
+def _rows(look: Snapshot) -> dict[str, list[Row]]:
+    """By loss function, the only row that there is; none where no class is known, or no number of samples."""
     table, samples = look["loss"], samples_of(look)
-    row = table.names.index(name) if name in table.names else -1
-    if row < 0 or not samples or not table.units["present"][row].any():
-        return None
-    return table.units["present"][row], column(look, "loss", "count")[name], samples
+    if "present" not in table.units:
+        return {}
+    count = column(look, "loss", "count")
+    return {
+        name: [(look.step, bits, count[name], samples)] if samples and bits.any() else []
+        for name, bits in zip(table.names, table.units["present"], strict=True)
+    }
 
 
 @remembered

@@ -11,8 +11,8 @@ NOTHING = 1e-6
 
 def constant_norms(looks: Sequence[Snapshot]) -> list[str]:
     """Modules of which this holds at all of these looks, in execution order."""
-    found = [_constant(look) for look in looks]
-    return [name for name in (found[-1] if found else ()) if all(name in others for others in found)]
+    latest = _constant(looks[-1]) if looks else []
+    return [name for name in latest if all(name in _constant(look) for look in looks)]
 
 
 @remembered

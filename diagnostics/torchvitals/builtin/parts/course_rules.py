@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from torchvitals.builtin.parts.calls import CLASSES, calls
+from torchvitals.builtin.parts.calls import CLASSES, Call, calls
 from torchvitals.builtin.parts.classes import DENSE, parts_of, samples_of
 from torchvitals.builtin.parts.middle import median
 from torchvitals.builtin.parts.mismatch import Mismatch
@@ -41,7 +41,11 @@ def silenced(looks: Sequence[Snapshot]) -> Iterator[Found]:
     """Classes among the targets whose logits a ReLU keeps at 0 for all samples: no gradient reaches them."""
     recent: list[Snapshot] = []
     positions = 0.0
-    for look in reversed([look for look in looks if "silence" in look and len(look["silence"])]):
+    for look in reversed(looks):
+        if "silence" not in look or not len(look["silence"]):
+            continue
+        if any(call.op not in CLASSES or call.after != "relu" for call in calls(look)):
+            return
         recent.append(look)
         positions += float(look["silence"]["positions"][-1])
         if positions >= POSITIONS:
@@ -53,7 +57,7 @@ def silenced(looks: Sequence[Snapshot]) -> Iterator[Found]:
     fired = [look["silence"].units["fired"][-1] for look in recent]
     present = [call.present for call in found]
     one = len({len(bits) for bits in (*fired, *present)}) == 1
-    if not one or any(call.op not in CLASSES or call.after != "relu" for call in found):
+    if not one:
         return
     lost = np.logical_or.reduce(present) & ~np.logical_or.reduce(fired)
     if lost.any() and all(look["silence"]["op"][-1] == "relu" for look in recent):
@@ -62,9 +66,9 @@ def silenced(looks: Sequence[Snapshot]) -> Iterator[Found]:
 
 def weighted_by_count(looks: Sequence[Snapshot], *, least: int) -> Iterator[Found]:
     """Class weights that rise with the number of a class's targets, which make rare classes rarer still."""
-    for name in dict.fromkeys(call.name for look in looks for call in calls(look)):
-        follow = [c.weights_follow for look in looks for c in calls(look) if c.name == name]
-        if len(follow) >= least and (middle := median(follow)) > FOLLOWS:
+    for name, seen in _by_name(looks).items():
+        follow = [c.weights_follow for c in seen]
+        if len(follow) >= least and max(follow) > FOLLOWS and (middle := median(follow)) > FOLLOWS:
             yield (
                 name,
                 Mismatch(
@@ -77,11 +81,21 @@ def weighted_by_count(looks: Sequence[Snapshot], *, least: int) -> Iterator[Foun
             )
 
 
+def _by_name(looks: Sequence[Snapshot]) -> dict[str, list[Call]]:
+    found: dict[str, list[Call]] = {}
+    for look in looks:
+        for call in calls(look):
+            found.setdefault(call.name, []).append(call)
+    return found
+
+
 def missing(looks: Sequence[Snapshot], *, least: int, targets: float) -> Iterator[Found]:
     """Classes that no target ever named, of one target a sample: of a vocabulary there always are some."""
-    for name in dict.fromkeys(call.name for look in looks for call in calls(look)):
-        seen = [c for look in looks for c in calls(look) if c.name == name and c.op in CLASSES]
-        if len(seen) < least or not seen[-1].present.size or len({c.present.size for c in seen}) > 1:
+    for name, found in _by_name(looks).items():
+        seen = [c for c in found if c.op in CLASSES]
+        if len(seen) < least or not seen[-1].present.size or seen[-1].present.all():
+            continue
+        if len({c.present.size for c in seen}) > 1:
             continue
         samples, classes = samples_of(looks[-1]) * parts_of(looks), seen[-1].present.size
         if samples and seen[-1].count > DENSE * samples:

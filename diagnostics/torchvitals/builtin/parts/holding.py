@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torchvitals.builtin.parts.wiring import calm, column, ever, moved
+from torchvitals.builtin.parts.wiring import calm_looks, column, ever, moved
 from torchvitals.core.finding import Evidence
 from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.window import Window
@@ -35,7 +35,7 @@ class Holding:
     @classmethod
     def of(cls, window: Window, *, looks: int) -> "Holding | None":
         """None where the optimizers are not known for so many looks, or all is in their hands."""
-        seen = [s for s in window.looks("parameter") if calm(s) and "optimizer" in s.labels]
+        seen = [s for s in calm_looks(window, "parameter") if "optimizer" in s.labels]
         if not seen or _complete(seen[-1]):
             return None
         tail = _alike(seen)

@@ -53,6 +53,11 @@ class Ratios:
         return {n: float(v) for n, v, m in zip(self.names, self.values, self.matrix, strict=True) if m}
 
     @cached_property
+    def some(self) -> bool:
+        """Whether there is a weight matrix among them."""
+        return bool(self.matrix.any())
+
+    @cached_property
     def size(self) -> float:
         """How far the update moved the net: as most matrices moved, or a tenth of the one furthest moved."""
         values = list(self.matrices.values())

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,6 +47,22 @@ class Scale:
     def __len__(self) -> int:
         return len(self.sites)
 
+    @cached_property
+    def gain(self) -> float:
+        """Decades from the first site to the last on the straight line through all of them: one site alone,
+        such as a last layer that starts small, does not decide.
+        """
+        places = np.arange(len(self))
+        return float(np.polyfit(places, np.log10(self.square), 1)[0] * places[-1])
+
+    @cached_property
+    def consistency(self) -> float:
+        """R^2 of that line: near 1 where every site takes its share, in [0, 1]."""
+        decades = np.log10(self.square)
+        if len(self) < 3 or np.ptp(decades) == 0:
+            return 0.0
+        return float(np.corrcoef(np.arange(len(self)), decades)[0, 1] ** 2)
+
 
 @remembered
 def _shut(look: Snapshot) -> set[str]:
@@ -55,13 +72,6 @@ def _shut(look: Snapshot) -> set[str]:
     table = look["parameter"]
     zero = [table.names[i] for i in np.flatnonzero(table["sum_sq"] == 0)]
     return {name.removesuffix(".weight") for name in zero if name.endswith(".weight")}
-
-
-def r_squared(decades: np.ndarray) -> float:
-    """Of a straight line through them: near 1 where every site takes its share, in [0, 1]."""
-    if len(decades) < 3 or np.ptp(decades) == 0:
-        return 0.0
-    return float(np.corrcoef(np.arange(len(decades)), decades)[0, 1] ** 2)
 
 
 def loops(activation: Table) -> bool:

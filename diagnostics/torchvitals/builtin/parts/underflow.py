@@ -43,16 +43,14 @@ def underflow(window: Window, *, max_idle: float) -> list[Underflow]:
     Empty unless there are three, and unless the loss is above half of the first one: who has converged may
     have small gradients.
     """
-    looks = [s for s in window.looks("update", "gradient") if calm(s)]
-    if not _unsolved(looks):
-        return []
     found: list[Underflow] = []
-    for look in reversed(looks):
+    looks = window.looks("update", "gradient")
+    for look in filter(calm, reversed(looks)):
         state = _state(look)
         if state is None or state.idle <= max_idle or state.rms >= NEAR:
             break
         found.append(state)
-    return found[::-1] if len(found) >= LOOKS else []
+    return found[::-1] if len(found) >= LOOKS and _unsolved(list(filter(calm, looks))) else []
 
 
 def _unsolved(looks: Sequence[Snapshot]) -> bool:

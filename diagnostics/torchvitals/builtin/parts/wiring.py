@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from torchvitals.core.snapshot import Snapshot, remembered
+from torchvitals.core.window import Window
 
 
 @remembered
@@ -13,6 +14,12 @@ def column(look: Snapshot, kind: str, statistic: str) -> dict[str, float]:
     if kind not in look or statistic not in look[kind].columns:
         return {}
     return dict(zip(look[kind].names, look[kind][statistic].tolist(), strict=True))
+
+
+@remembered
+def calm_looks(window: Window, *kinds: str) -> list[Snapshot]:
+    """The calm ones of the looks that hold a table of each of these kinds."""
+    return list(filter(calm, window.looks(*kinds)))
 
 
 def ever(looks: Iterable[Snapshot], kind: str, statistic: str) -> dict[str, bool]:
