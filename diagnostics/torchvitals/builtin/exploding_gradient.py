@@ -75,8 +75,8 @@ class ExplodingGradient(Diagnostic):
             yield from self._over_time(window.finite)
 
     def _grows(self, profile: Profile) -> bool:
-        steady = profile.steady(min_sites=self.min_sites, consistency=self.consistency)
-        return steady and profile.growth > self.decades
+        gained = profile.growth > self.decades
+        return gained and profile.steady(min_sites=self.min_sites, consistency=self.consistency)
 
     def _over_depth(self, profile: Profile, look: Snapshot, since: int, *, born: bool) -> Finding:
         hit = [profile.sites[i] for i in np.argsort(-profile.decades)]

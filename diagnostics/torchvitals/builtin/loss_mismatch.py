@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torchvitals.builtin.parts.calls import calls
-from torchvitals.builtin.parts.course_rules import flipped, missing, silenced, weighted_by_count
+from torchvitals.builtin.parts.course_rules import by_name, flipped, missing, silenced, weighted_by_count
 from torchvitals.builtin.parts.harm import crawls, harm_since
 from torchvitals.builtin.parts.loss_rules import mismatches
 from torchvitals.builtin.parts.mismatch import Mismatch
@@ -57,9 +57,10 @@ class LossMismatch(Diagnostic):
         looks = window.finite.looks("loss") or window.looks("loss")[:1]
         if not looks:
             return
+        named = by_name(looks)
         found = [*_of_calls(looks[-1])]
-        found += [*flipped(looks), *silenced(looks), *weighted_by_count(looks, least=self.looks)]
-        found += missing(looks, least=self.looks, targets=self.targets)
+        found += [*flipped(looks), *silenced(looks), *weighted_by_count(named, least=self.looks)]
+        found += missing(looks, named, least=self.looks, targets=self.targets)
         if found:
             stalled = harm_since(window, looks[0].step, looks[0].step) is not None
             slow = crawls(window) and set(looks[0].labels.get("optimizer", "").split("+")) == {"SGD"}

@@ -30,6 +30,8 @@ GROWN = (
     Remedy("Lower the learning rate tenfold, or warm it up.", ("scheduler=warmup_cosine",)),
     Remedy("Clip the gradient norm.", ("trainer.gradient_clip_val=1.0",)),
 )
+STRAIGHT = 1.5
+"""Most that the straight line through some numbers gains, over the distance of the least to the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,9 @@ class SignalExplosion(Diagnostic):
             yield from self._over_time(window.finite.looks("activation"))
 
     def _grows(self, scale: Scale) -> bool:
-        deep = len(scale) >= self.min_sites and scale.gain > min(self.warn, self.decades)
-        return deep and scale.consistency > self.consistency
+        if len(scale) < self.min_sites or STRAIGHT * scale.range <= (least := min(self.warn, self.decades)):
+            return False
+        return scale.gain > least and scale.consistency > self.consistency
 
     def _over_depth(self, scale: Scale, look: Snapshot) -> Finding:
         gain, rises = scale.gain, np.diff(np.log10(scale.square))

@@ -117,8 +117,8 @@ class VanishingGradient(Diagnostic):
             )
 
     def _shrinks(self, profile: Profile) -> bool:
-        steady = profile.steady(min_sites=self.min_sites, consistency=self.consistency)
-        return steady and profile.growth < -self.decades
+        lost = profile.growth < -self.decades
+        return lost and profile.steady(min_sites=self.min_sites, consistency=self.consistency)
 
     def _finding(self, profile: Profile, since: int, looks: Sequence[Snapshot]) -> Finding:
         floor = profile.decades[-1] - self.decades

@@ -36,7 +36,7 @@ class Window:
 
     def add(self, snapshot: Snapshot) -> "Window":
         if _is_light(snapshot):
-            return replace(self, snapshots=(*self._less_one, snapshot))
+            return Window((*self._less_one, snapshot), size=self.size, head=self.head)
         snapshots = (*self.snapshots, snapshot)
         measured = [s.step for s in snapshots if s.tables]
         validated = [s.step for s in snapshots if "val_loss" in s.scalars]

@@ -1,6 +1,6 @@
 """What does not go together with a loss function, and only several looks show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -64,9 +64,18 @@ def silenced(looks: Sequence[Snapshot]) -> Iterator[Found]:
         yield found[0].name, _silenced_classes(np.flatnonzero(lost), len(lost))
 
 
-def weighted_by_count(looks: Sequence[Snapshot], *, least: int) -> Iterator[Found]:
+def by_name(looks: Sequence[Snapshot]) -> dict[str, list[Call]]:
+    """The calls of each loss function, oldest first."""
+    found: dict[str, list[Call]] = {}
+    for look in looks:
+        for call in calls(look):
+            found.setdefault(call.name, []).append(call)
+    return found
+
+
+def weighted_by_count(calls: Mapping[str, Sequence[Call]], *, least: int) -> Iterator[Found]:
     """Class weights that rise with the number of a class's targets, which make rare classes rarer still."""
-    for name, seen in _by_name(looks).items():
+    for name, seen in calls.items():
         follow = [c.weights_follow for c in seen]
         if len(follow) >= least and max(follow) > FOLLOWS and (middle := median(follow)) > FOLLOWS:
             yield (
@@ -81,17 +90,11 @@ def weighted_by_count(looks: Sequence[Snapshot], *, least: int) -> Iterator[Foun
             )
 
 
-def _by_name(looks: Sequence[Snapshot]) -> dict[str, list[Call]]:
-    found: dict[str, list[Call]] = {}
-    for look in looks:
-        for call in calls(look):
-            found.setdefault(call.name, []).append(call)
-    return found
-
-
-def missing(looks: Sequence[Snapshot], *, least: int, targets: float) -> Iterator[Found]:
+def missing(
+    looks: Sequence[Snapshot], calls: Mapping[str, Sequence[Call]], *, least: int, targets: float
+) -> Iterator[Found]:
     """Classes that no target ever named, of one target a sample: of a vocabulary there always are some."""
-    for name, found in _by_name(looks).items():
+    for name, found in calls.items():
         seen = [c for c in found if c.op in CLASSES]
         if len(seen) < least or not seen[-1].present.size or seen[-1].present.all():
             continue

@@ -40,6 +40,11 @@ class Firing:
         ends = list(accumulate(self.units))
         return {s: slice(end - n, end) for s, n, end in zip(self.sites, self.units, ends, strict=True)}
 
+    @cached_property
+    def least(self) -> float:
+        """Fewest positions of a site."""
+        return float(self.positions.min()) if len(self.positions) else 0.0
+
     def like(self, other: "Firing") -> "Firing":
         """The same with the sites and units of another look."""
         if self.sites == other.sites and self.units == other.units:
@@ -76,12 +81,21 @@ def silent(firings: Sequence[Firing], *, positions: float, least: float) -> dict
     """Units of each site that were silent at all of the first `positions` positions, or at all that there
     are from `least` on. A site with fewer before it got other units is left out.
     """
+    firings = _until(firings, positions)
     seen = np.cumsum([firing.positions for firing in firings], axis=0)
     enough = seen >= positions
     last = np.where(enough.any(0), enough.argmax(0), len(firings) - 1)
     judged = seen[last, np.arange(len(last))] >= least
-    fired = np.array([firing.fired for firing in firings[: last.max(initial=0) + 1]])
+    fired = np.array([firing.fired for firing in firings])
     counts = np.arange(len(fired))[:, None] <= np.repeat(last, firings[0].units)
     never = ~np.any(fired & counts, axis=0)
     sites = zip(firings[0].places.items(), judged, strict=True)
     return {site: never[place] for (site, place), known in sites if known and place.stop > place.start}
+
+
+def _until(firings: Sequence[Firing], positions: float) -> Sequence[Firing]:
+    """The first ones with which every site has so many positions, or all of them."""
+    for place, seen in enumerate(accumulate(firing.least for firing in firings)):
+        if seen >= positions:
+            return firings[: place + 1]
+    return firings

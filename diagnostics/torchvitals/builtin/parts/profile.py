@@ -55,7 +55,7 @@ class Profile:
     @cached_property
     def growth(self) -> float:
         """Decades gained by the gradient from the last site back to the first; negative if it shrinks."""
-        return float(self.decades[0] - self.decades[-1])
+        return float(self.decades[0] - self.decades[-1]) if len(self) else 0.0
 
     @cached_property
     def consistency(self) -> float:

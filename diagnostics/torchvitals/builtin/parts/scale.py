@@ -48,6 +48,11 @@ class Scale:
         return len(self.sites)
 
     @cached_property
+    def range(self) -> float:
+        """Decades from the smallest mean square to the largest."""
+        return float(np.ptp(np.log10(self.square)))
+
+    @cached_property
     def gain(self) -> float:
         """Decades from the first site to the last on the straight line through all of them: one site alone,
         such as a last layer that starts small, does not decide.
