@@ -66,14 +66,14 @@ def norms(window: Window, *, looks: int) -> list[Norm]:
         return []
     named = [{name: row for row, name in enumerate(t.names)} for t in tables]
     paths = [p for p in tables[-1].names if all(p in rows for rows in named)]
+    rows = [np.array([places[p] for p in paths], int) for places in named]
 
     def column(name: str) -> np.ndarray:
         """Shape (looks, norms)."""
-        rows = ([places[p] for p in paths] for places in named)
         return np.array([t[name][r] for t, r in zip(tables, rows, strict=True)])
 
     ran = ((column("training") != 0) & (column("count") != 0)).all(0)
-    paths = [p for p, yes in zip(paths, ran, strict=True) if yes]
+    paths, rows = [p for p, yes in zip(paths, ran, strict=True) if yes], [r[ran] for r in rows]
     return _norms(paths, column) if paths else []
 
 
