@@ -1,6 +1,6 @@
 """Statistics of batch norms: whether evaluation will find what training used, and whether there are any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from torchvitals.builtin.parts.middle import medians
 from torchvitals.core.finding import Remedy
 from torchvitals.core.snapshot import remembered
+from torchvitals.core.tables import Table
 from torchvitals.core.window import Window
 
 SHIFT = 0.5
@@ -67,17 +68,21 @@ def norms(window: Window, *, looks: int) -> list[Norm]:
     named = [{name: row for row, name in enumerate(t.names)} for t in tables]
     paths = [p for p in tables[-1].names if all(p in rows for rows in named)]
     rows = [np.array([places[p] for p in paths], int) for places in named]
+    ran = np.array(
+        [(t["training"][r] != 0) & (t["count"][r] != 0) for t, r in zip(tables, rows, strict=True)]
+    )
+    ran = ran.all(0)
+    paths, rows = [p for p, yes in zip(paths, ran, strict=True) if yes], [r[ran] for r in rows]
+    return _norms(paths, tables, rows) if paths else []
+
+
+def _norms(paths: Sequence[str], tables: Sequence[Table], rows: Sequence[np.ndarray]) -> list[Norm]:
+    """Of these paths, which are in these rows of the tables of the looks."""
 
     def column(name: str) -> np.ndarray:
         """Shape (looks, norms)."""
         return np.array([t[name][r] for t, r in zip(tables, rows, strict=True)])
 
-    ran = ((column("training") != 0) & (column("count") != 0)).all(0)
-    paths, rows = [p for p, yes in zip(paths, ran, strict=True) if yes], [r[ran] for r in rows]
-    return _norms(paths, column) if paths else []
-
-
-def _norms(paths: Sequence[str], column: Callable[[str], np.ndarray]) -> list[Norm]:
     samples, count = column("samples"), column("count")
     shift, stretch = (np.sqrt(column(name) / count) for name in ("shift_sq", "stretch_sq"))
     error = CHANCE / np.sqrt(samples)
