@@ -68,10 +68,9 @@ def norms(window: Window, *, looks: int) -> list[Norm]:
     named = [{name: row for row, name in enumerate(t.names)} for t in tables]
     paths = [p for p in tables[-1].names if all(p in rows for rows in named)]
     rows = [np.array([places[p] for p in paths], int) for places in named]
-    ran = np.array(
+    ran = np.logical_and.reduce(
         [(t["training"][r] != 0) & (t["count"][r] != 0) for t, r in zip(tables, rows, strict=True)]
     )
-    ran = ran.all(0)
     paths, rows = [p for p, yes in zip(paths, ran, strict=True) if yes], [r[ran] for r in rows]
     return _norms(paths, tables, rows) if paths else []
 
