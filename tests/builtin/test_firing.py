@@ -3,13 +3,14 @@ by units of another layer.
 """
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.builtin.runs import silence
 from torchvitals.builtin.parts.firing import course, silent
 
 POSITIONS = 12
+ON = np.ones(2, bool)
 UNITS = st.lists(st.booleans(), min_size=1, max_size=2).map(np.array)
 SITES = st.dictionaries(st.sampled_from(["a", "b", "c"]), UNITS, max_size=3)
 RUNS = st.lists(st.tuples(SITES, st.integers(1, 9)), min_size=1, max_size=12)
@@ -32,6 +33,7 @@ def slowly(looks, site, least):
 @given(
     RUNS | st.tuples(SITES, st.lists(st.integers(1, 9), min_size=1)).map(lambda r: [(r[0], n) for n in r[1]])
 )
+@example([({"a": ON}, 9)] * 2 + [({"a": ON, "b": ~ON}, 9)] * 2)  # a site that comes late
 def test_units_of_all_sites_are_silent_where_those_of_each_site_are(run):
     looks = [silence(step, sites, positions=n) for step, (sites, n) in enumerate(run)]
     for order in (looks, looks[::-1]):
