@@ -76,6 +76,10 @@ def test_an_unknown_severity_is_refused_with_the_choices(value):
 
 def test_a_snapshot_that_was_read_can_be_pickled_without_what_was_made_of_it():
     snapshot = look(0, ["gradient"])
+    fresh = pickle.dumps(snapshot)
     assert remembered(lambda s: s.step)(snapshot) == 0
-    again = pickle.loads(pickle.dumps(snapshot))
-    assert again.to_dict() == snapshot.to_dict()
+    assert snapshot.kinds == {"gradient"}
+    assert snapshot.loss == 1.0
+    assert len(snapshot["gradient"].rms) == len(snapshot["gradient"].norm)
+    assert pickle.dumps(snapshot) == fresh
+    assert pickle.loads(fresh).to_dict() == snapshot.to_dict()
