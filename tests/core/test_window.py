@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchvitals.core.errors import FieldError
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import Snapshot, remembered
 from torchvitals.core.tables import Table
 from torchvitals.core.window import Window
 from torchvitals.testing import look
@@ -70,3 +70,31 @@ def test_the_finite_part_of_a_window_leaves_out_a_nan_in_a_table_or_in_the_loss(
 def test_a_window_without_room_is_refused(field, build):
     with pytest.raises(FieldError, match=rf"^{field}=0 is not possible\. Give a whole number from 1\.$"):
         build()
+
+
+@given(st.lists(st.sets(st.sampled_from("abc")), max_size=12), st.sets(st.sampled_from("abc")))
+def test_looks_hold_a_table_of_each_of_the_kinds_that_are_asked_for(run, kinds):
+    window = Window()
+    for step, tables in enumerate(run):
+        window = window.add(Snapshot(step, tables={kind: Table(kind, ()) for kind in tables}))
+    expected = [step for step, tables in enumerate(run) if kinds <= tables]
+    assert [s.step for s in window.looks(*sorted(kinds))] == expected
+
+
+def test_what_was_read_of_a_window_is_read_once_and_anew_of_the_next_one():
+    asked = []
+
+    @remembered
+    def length(window: Window, more: int = 0) -> int:
+        asked.append(len(window))
+        return len(window) + more
+
+    window = filled([True])
+    assert [length(window), length(window), length(window, 2), length(window, more=2)] == [1, 1, 3, 3]
+    assert length(window.add(look(1, ["gradient"]))) == 2
+    assert asked == [1, 1, 1, 2]
+
+
+def test_a_window_without_a_nan_is_its_own_finite_one():
+    assert (window := filled([True, False])).finite is window
+    assert len(window.add(Snapshot(2, {"loss": float("nan")})).finite) == 2

@@ -119,7 +119,8 @@ class DeadUnits(Diagnostic):
         order.
         """
         least = self.positions if len(looks) < MANY_LOOKS else self.positions / 4
-        found = silent(course(looks), positions=self.positions, least=least)
+        firings = course(looks, sites, until=self.positions)
+        found = silent(firings, positions=self.positions, least=least)
         return {site: found[site] for site in sites if site in found}
 
     def _severity(self, layer: _Layer, *, harmed: bool) -> int:
@@ -174,7 +175,7 @@ def _neighbours(shares: dict[str, float]) -> dict[str, float]:
 
 def _since(looks: Sequence[Snapshot], dead: dict[str, Bits]) -> int:
     """First step at which half of a site's units that are silent now had fired for the last time."""
-    firings = course(looks[::-1])[::-1]
+    firings = course(looks[::-1], list(dead))[::-1]
     fired, known = np.array([f.fired for f in firings]), np.array([f.known for f in firings])
     steps, since = np.array([look.step for look in looks]), []
     for site, units in dead.items():

@@ -65,7 +65,7 @@ class Snapshot:
         """Whether the absence of a finding means anything: the step was due and nothing overflowed."""
         return self.due and bool(self.tables) and not self.nonfinite
 
-    @property
+    @cached_property
     def loss(self) -> float | None:
         """Mean loss over the micro-batches of the step, or None when nobody told it."""
         return self.scalars.get("loss")

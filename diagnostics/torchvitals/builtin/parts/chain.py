@@ -48,9 +48,11 @@ class Chain:
         Weights that are called several times in a pass are a loop, of which nothing is said here.
         """
         activation, parameter = look["activation"], look["parameter"]
-        if any("#" in n for n, op in zip(activation.names, activation["op"], strict=True) if op in WEIGHTED):
+        ends = [
+            n for n, op in zip(activation.names, activation["op"].tolist(), strict=True) if op in WEIGHTED
+        ]
+        if any("#" in name for name in ends):
             return Chain()
-        ends = [n for n, op in zip(activation.names, activation["op"], strict=True) if op in WEIGHTED]
         runs = list(_runs(activation, parameter, look.tables.get("activation_gradient")))
         kept = [tuple(layer for layer in run if layer.site != ends[-1]) for run in runs]
         return Chain(max(kept, key=len, default=()))
@@ -86,13 +88,14 @@ class Chain:
 def _runs(activation: Table, parameter: Table, gradients: Table | None) -> Iterator[list[Layer]]:
     row = {name: i for i, name in enumerate(parameter.names)}
     back = {} if gradients is None else dict(zip(gradients.names, gradients.norm, strict=True))
+    sound, whole = _sound(activation), _sound(parameter)
     run: list[Layer] = []
     op, width = "linear", 0.0
-    for i, (site, kind) in enumerate(zip(activation.names, activation["op"], strict=True)):
+    for i, (site, kind) in enumerate(zip(activation.names, activation["op"].tolist(), strict=True)):
         weight = row.get(f"{site}.weight")
         if kind in ACTIVATIONS and op == "linear":
-            op = str(kind)
-        elif kind in WEIGHTED and weight is not None and _sound(activation, i) and _sound(parameter, weight):
+            op = kind
+        elif kind in WEIGHTED and weight is not None and sound[i] and whole[weight]:
             fan_in = parameter["fan_in"][weight]
             if run and fan_in % width:
                 yield run
@@ -109,13 +112,14 @@ def _runs(activation: Table, parameter: Table, gradients: Table | None) -> Itera
                 )
             )
             op, width = "linear", parameter["count"][weight] / fan_in
-        elif not str(kind).startswith(POOLS):
+        elif not kind.startswith(POOLS):
             yield run
             run, op = [], "linear"
     yield run
 
 
-def _sound(table: Table, row: int) -> bool:
-    """Whether the row is finite and not all 0; of nothing theory has nothing to say."""
-    square = table["sum_sq"][row]
-    return table["nonfinite"][row] == 0 and 0 < square < np.inf and table["count"][row] > 0
+def _sound(table: Table) -> list[bool]:
+    """Whether each row is finite and not all 0; of nothing theory has nothing to say."""
+    square = table["sum_sq"]
+    sound = (table["nonfinite"] == 0) & (square > 0) & (square < np.inf) & (table["count"] > 0)
+    return sound.tolist()

@@ -32,8 +32,7 @@ def _constant(look: Snapshot) -> list[str]:
         if "Norm" not in str(table["op"][row]) or table["nonfinite"][row] or not _varies(table, row - 1):
             continue
         gain, bias = (owned.get(f"{name}.{part}") for part in ("weight", "bias"))
-        others = any(n.startswith(f"{name}.") for n in owned)
-        if gain is None and others:
+        if gain is None and any(n.startswith(f"{name}.") for n in owned):
             continue  # what its parameters are is not known
         scale = 1.0 if gain is None else float(parameter.rms[gain] ** 2)
         told = 0.0 if bias is None else float(parameter.rms[bias] ** 2)

@@ -1,5 +1,6 @@
 """Which units passed a gradient over several looks, for all sites at once: their rows hardly ever change."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,8 @@ class Firing:
         bits = table.units.get("fired", ())
         fired = np.concatenate(bits) if bits else np.zeros(0, bool)
         known = np.ones(len(bits), bool)
-        return Firing(table.names, tuple(map(len, bits)), fired, table["positions"], known)
+        positions = table.columns.get("positions", np.zeros(len(bits)))
+        return Firing(table.names, tuple(map(len, bits)), fired, positions, known)
 
     @cached_property
     def places(self) -> dict[str, slice]:
@@ -45,9 +47,13 @@ class Firing:
         """Fewest positions of a site."""
         return float(self.positions.min()) if len(self.positions) else 0.0
 
+    def alike(self, other: "Firing") -> bool:
+        """Whether both have the same sites and units."""
+        return self.sites == other.sites and self.units == other.units
+
     def like(self, other: "Firing") -> "Firing":
         """The same with the sites and units of another look."""
-        if self.sites == other.sites and self.units == other.units:
+        if self.alike(other):
             return self
         found = other.blank()
         row = {site: i for i, site in enumerate(self.sites)}
@@ -67,21 +73,36 @@ class Firing:
         return Firing((*self.sites, *sites), units, np.zeros(sum(units), bool), np.zeros(len(units)), nothing)
 
 
-def course(looks: Sequence[Snapshot]) -> list[Firing]:
-    """Of each look, with sites and units as they come first in this order."""
-    found = [Firing.of(look) for look in looks]
-    first = found[0]
-    for firing in found:
-        if firing.sites != first.sites and (new := [s for s in firing.sites if s not in first.places]):
-            first = first.blank(new, [firing.units[firing.sites.index(s)] for s in new])
-    return [firing.like(first) for firing in found]
+def course(looks: Sequence[Snapshot], sites: Sequence[str], *, until: float = math.inf) -> list[Firing]:
+    """Of each look, with sites and units as they come first in this order. Where they never change and these
+    sites are among them, no further than until each has so many positions.
+    """
+    first, found, seen = Firing.of(looks[0]), [], 0.0
+    known = first.places.keys() >= set(sites)
+    for look in looks:
+        firing = Firing.of(look)
+        if not firing.alike(first):
+            return _aligned([Firing.of(look) for look in looks])
+        found.append(firing)
+        seen += firing.least
+        if known and seen >= until:
+            break
+    return found
+
+
+def _aligned(firings: Sequence[Firing]) -> list[Firing]:
+    """With the sites of all of them, and the units that each site has first."""
+    first = firings[0]
+    for firing in firings:
+        if new := [site for site in firing.sites if site not in first.places]:
+            first = first.blank(new, [firing.units[firing.sites.index(site)] for site in new])
+    return [firing.like(first) for firing in firings]
 
 
 def silent(firings: Sequence[Firing], *, positions: float, least: float) -> dict[str, Bits]:
     """Units of each site that were silent at all of the first `positions` positions, or at all that there
     are from `least` on. A site with fewer before it got other units is left out.
     """
-    firings = _until(firings, positions)
     seen = np.cumsum([firing.positions for firing in firings], axis=0)
     enough = seen >= positions
     last = np.where(enough.any(0), enough.argmax(0), len(firings) - 1)
@@ -91,11 +112,3 @@ def silent(firings: Sequence[Firing], *, positions: float, least: float) -> dict
     never = ~np.any(fired & counts, axis=0)
     sites = zip(firings[0].places.items(), judged, strict=True)
     return {site: never[place] for (site, place), known in sites if known and place.stop > place.start}
-
-
-def _until(firings: Sequence[Firing], positions: float) -> Sequence[Firing]:
-    """The first ones with which every site has so many positions, or all of them."""
-    for place, seen in enumerate(accumulate(firing.least for firing in firings)):
-        if seen >= positions:
-            return firings[: place + 1]
-    return firings

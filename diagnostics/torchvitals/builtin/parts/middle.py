@@ -21,10 +21,11 @@ def median(values: Sequence[float] | np.ndarray) -> float:
 
 
 def medians(rows: np.ndarray) -> np.ndarray:
-    """Of each row, which is not empty and holds no nan; shape (rows,)."""
+    """Of each row, none of which is empty; shape (rows,)."""
     ordered, size = np.sort(rows, axis=1), rows.shape[1]
     middle = ordered[:, size // 2]
-    return middle if size % 2 else (ordered[:, size // 2 - 1] + middle) / 2
+    found = middle if size % 2 else (ordered[:, size // 2 - 1] + middle) / 2
+    return np.where(np.isnan(ordered[:, -1]), math.nan, found)
 
 
 def spread(values: Sequence[float] | np.ndarray) -> float:

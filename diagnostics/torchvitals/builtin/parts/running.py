@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torchvitals.builtin.parts.middle import median
+from torchvitals.builtin.parts.middle import medians
 from torchvitals.core.finding import Remedy
-from torchvitals.core.snapshot import Snapshot
+from torchvitals.core.snapshot import remembered
 from torchvitals.core.tables import Table
 from torchvitals.core.window import Window
 
@@ -57,46 +57,63 @@ class Slip:
     remedies: tuple[Remedy, ...]
 
 
-def norms(looks: Sequence[Snapshot]) -> list[Norm]:
-    """The batch norms that ran in training mode at every one of these looks, in execution order."""
-    tables = [look["normalisation"] for look in looks]
+@remembered
+def norms(window: Window, *, looks: int) -> list[Norm]:
+    """The batch norms that ran in training mode at every one of the latest `looks` looks, in execution order;
+    none where there were fewer.
+    """
+    tables = [look["normalisation"] for look in window.finite.looks("normalisation")[-looks:]]
+    if len(tables) < looks:
+        return []
     named = [{name: row for row, name in enumerate(t.names)} for t in tables]
-    paths = [p for p in (tables[-1].names if tables else ()) if all(p in rows for rows in named)]
-    each = [(p, [t.take([rows[p]]) for t, rows in zip(tables, named, strict=True)]) for p in paths]
-    return [_norm(p, rows) for p, rows in each if all(t["training"][0] and t["count"][0] for t in rows)]
+    paths = [p for p in tables[-1].names if all(p in rows for rows in named)]
+    rows = [np.array([places[p] for p in paths], int) for places in named]
+    ran = np.logical_and.reduce(
+        [(t["training"][r] != 0) & (t["count"][r] != 0) for t, r in zip(tables, rows, strict=True)]
+    )
+    paths, rows = [p for p, yes in zip(paths, ran, strict=True) if yes], [r[ran] for r in rows]
+    return _norms(paths, tables, rows) if paths else []
 
 
-def _norm(path: str, rows: Sequence[Table]) -> Norm:
+def _norms(paths: Sequence[str], tables: Sequence[Table], rows: Sequence[np.ndarray]) -> list[Norm]:
+    """Of these paths, which are in these rows of the tables of the looks."""
+
     def column(name: str) -> np.ndarray:
-        return np.array([t[name][0] for t in rows])
+        """Shape (looks, norms)."""
+        return np.array([t[name][r] for t, r in zip(tables, rows, strict=True)])
 
-    samples = column("samples")
-    shift, stretch = (np.sqrt(column(name) / column("count")) for name in ("shift_sq", "stretch_sq"))
+    samples, count = column("samples"), column("count")
+    shift, stretch = (np.sqrt(column(name) / count) for name in ("shift_sq", "stretch_sq"))
     error = CHANCE / np.sqrt(samples)
     off = (shift > np.maximum(SHIFT, error)) | (stretch > np.maximum(STRETCH, np.sqrt(2) * error))
-    return Norm(
-        path=path,
-        samples=float(samples.max()),
-        shift=median(shift),
-        stretch=median(stretch),
-        off=bool(off.all()),
-        moved=bool(column("moved")[-1]),
-        momentum=float(column("momentum")[-1]),
-    )
+    most, off = samples.max(0), off.all(0)
+    shift, stretch = medians(shift.T), medians(stretch.T)
+    moved, momentum = column("moved")[-1], column("momentum")[-1]
+    return [
+        Norm(
+            path=path,
+            samples=float(most[i]),
+            shift=float(shift[i]),
+            stretch=float(stretch[i]),
+            off=bool(off[i]),
+            moved=bool(moved[i]),
+            momentum=float(momentum[i]),
+        )
+        for i, path in enumerate(paths)
+    ]
 
 
 def behind(window: Window, *, looks: int) -> list[Norm]:
     """Norms whose running statistics are not those of the batches now, and were not at the latest looks."""
-    seen = window.finite.looks("normalisation")
-    return [n for n in norms(seen[-looks:]) if n.off] if len(seen) >= looks else []
+    return [norm for norm in norms(window, looks=looks) if norm.off]
 
 
 def slip(window: Window, *, looks: int) -> Slip | None:
     """What is certain of the norms after that many looks; None if all may be well."""
-    seen = window.finite.looks("normalisation")
-    found = norms(seen[-looks:]) if len(seen) >= looks else []
+    found = norms(window, looks=looks)
     fixed = [n for n in found if n.off and not n.moved]
     if fixed:
+        seen = window.finite.looks("normalisation")
         steps = seen[-1].step - seen[0].step
         return Slip(
             norms=fixed,
