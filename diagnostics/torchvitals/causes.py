@@ -98,21 +98,11 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     """Fill in `explains` and `explained_by`, and sort: worst root first, each followed by what it explains.
 
     An incident is explained by the earliest one that can be the reason for it and did not begin after it;
-    where there is none, by a note that lay in wait. No root is milder than what follows from it.
+    where there is none, by a note that lay in wait. No root is milder than what follows from it. The incidents
+    are meant as diagnostics gave them: a note that is as grave as its symptom might explain more the next time.
     """
     found = sorted(incidents, key=lambda i: (_began(i), _rank(i.code), i.code))
-    grave, before = {i.code: i.severity for i in found}, {}
-    parent: dict[str, str] = {}
-    while grave != before:  # a note that one symptom made grave may be the reason for others, too
-        before = dict(grave)
-        parent = _parents(found, grave)
-    told = [_told(i, [c for c in found if parent.get(c.code) == i.code], parent.get(i.code)) for i in found]
-    roots = sorted((i for i in told if i.explained_by is None), key=lambda i: (-i.severity, i.onset))
-    return tuple(i for root in roots for i in (root, *(c for c in told if c.explained_by == root.code)))
-
-
-def _parents(found: list[Incident], grave: dict[str, Severity]) -> dict[str, str]:
-    """The root of each incident that has one; `grave` is raised where a root is as grave as its symptom."""
+    grave = {i.code: i.severity for i in found}
     parent: dict[str, str] = {}
     for place, child in enumerate(found):
         # Only what stands before it: so no chain is a circle, and a reason's own root is known by now.
@@ -127,7 +117,9 @@ def _parents(found: list[Incident], grave: dict[str, Severity]) -> dict[str, str
             root = reason
         parent[child.code] = root
         grave[root] = grave[reason] = max(grave[root], child.severity)
-    return parent
+    told = [_told(i, [c for c in found if parent.get(c.code) == i.code], parent.get(i.code)) for i in found]
+    roots = sorted((i for i in told if i.explained_by is None), key=lambda i: (-i.severity, i.onset))
+    return tuple(i for root in roots for i in (root, *(c for c in told if c.explained_by == root.code)))
 
 
 def _told(incident: Incident, children: list[Incident], root: str | None) -> Incident:
