@@ -85,10 +85,50 @@ def test_no_trace_stays_on_the_model(tmp_path):
 def test_a_copy_of_a_model_is_not_recorded(tmp_path):
     model = captured.healthy()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with torchvitals.watch(model, optimizer, reporters=[], recorder=str(tmp_path), strict=True):
+    with torchvitals.watch(model, optimizer, reporters=[], recorder=str(tmp_path), strict=True) as vitals:
+        keeper = vitals._monitor._recorder
+        assert keeper is not None
         twin = copy.deepcopy(model)
         twin(torch.randn(4, 8)).sum().backward()
         pickle.loads(pickle.dumps(model))(torch.randn(4, 8))
+        assert keeper._iteration.calls == []
+        model(torch.randn(4, 8)).sum().backward()
+        assert len(keeper._iteration.calls) == 1
+
+
+def test_a_training_that_goes_on_stays_within_the_captures_of_the_whole(tmp_path):
+    recorder = torchvitals.Recorder(tmp_path, max_captures=1)
+    first = train(captured.with_log(), recorder)
+    assert len(first.summary.captures) == 1
+    model = captured.with_log()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchvitals.watch(model, optimizer, reporters=[], recorder=recorder, strict=True) as vitals:
+        vitals.load_state_dict(first.state_dict())
+        assert vitals.summary.captures == first.summary.captures
+        loss = model(torch.randn(4, 8)).sum() * float("nan")
+        loss.backward()
+        optimizer.step()
+        vitals.step(loss)
+    assert vitals.summary.captures == first.summary.captures
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # the compiler's own
+def test_a_recorder_compiles_nothing_anew(tmp_path):
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    model = captured.healthy()
+    model.compile(backend=backend)
+    train(model, str(tmp_path), steps=4)
+    without = len(compiled)
+    torch._dynamo.reset()
+    bare = captured.healthy()
+    bare.compile(backend=backend)
+    train(bare, None, steps=4)
+    assert without == len(compiled) - without
 
 
 def test_without_a_recorder_and_in_health_no_file_is_written(tmp_path, monkeypatch):

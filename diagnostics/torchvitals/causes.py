@@ -98,8 +98,8 @@ def attribute(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     """Fill in `explains` and `explained_by`, and sort: worst root first, each followed by what it explains.
 
     An incident is explained by the earliest one that can be the reason for it and did not begin after it;
-    where there is none, by a note that lay in wait. No root is milder than what follows from it. The incidents
-    are meant as diagnostics gave them: a note that is as grave as its symptom might explain more the next time.
+    where there is none, by a note that lay in wait. No root is milder than what follows from it. They are
+    to come as diagnostics gave them: a note that is as grave as its symptom might explain more the next time.
     """
     found = sorted(incidents, key=lambda i: (_began(i), _rank(i.code), i.code))
     grave = {i.code: i.severity for i in found}

@@ -214,7 +214,11 @@ class Monitor:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, before the first step; one that cannot be read costs a sentence in coverage."""
+        """Go on from a state; one that cannot be read costs a sentence in coverage. Raises `FieldError` after
+        the first step.
+        """
+        if self.step or self._closed:
+            raise FieldError("load_state_dict at step", self.step, "a watch that has not seen a step yet")
         with self.subject.clock, Unseen():
             self._each("disarm")
             with self._guard.over("checkpoint"):
@@ -275,8 +279,9 @@ class Monitor:
             return None
         probe = recorder.probe()
         probe.gradients = next((p for p in self._probes if isinstance(p, GradientProbe)), None)
-        probe.start(self.subject, frozenset())
         self._probes.append(probe)  # the last: it asks the others what they have found
+        with self._guard.over(probe, self._probes):
+            probe.start(self.subject, frozenset())
         return probe
 
     def _open_step(self) -> None:
@@ -407,6 +412,8 @@ class Monitor:
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
+        if missing := self._state().keys() - state.keys():
+            raise Unreadable(f"it lacks {', '.join(sorted(missing))}")
         self._judge.restore(state["judge"], step=state["step"])
         self.step = self._guard.step = state["step"]
         self._iteration, self._armed_until = state["iteration"], state["armed_until"]
@@ -431,10 +438,6 @@ class Monitor:
                 f"No watched optimizer stepped in the last {self._waiting} iterations: was it replaced?"
             )
         return sentences
-
-
-def _has(probe: Probe, moment: str) -> bool:
-    return getattr(type(probe), moment) is not getattr(Probe, moment)
 
 
 def _schedule(given: Any) -> Schedule:

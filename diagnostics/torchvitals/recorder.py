@@ -1,7 +1,7 @@
 """The armed tier: writes what is known of a step to a file when something goes wrong in it."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,16 @@ class RecorderProbe(KeeperProbe):
         if self._pending:
             self._write_what_landed(wait=False)
         return super().collect()
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training has to know to stay within `max_captures`."""
+        told = {"written": list(self.written), "seen": sorted(self._seen)}
+        return {**told, "taken": self._taken, "finite": self._finite}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.written = tuple(state.get("written", ()))
+        self._seen = set(state.get("seen", ()))
+        self._taken, self._finite = state.get("taken", 0), state.get("finite", True)
 
     def close(self) -> None:
         try:

@@ -79,10 +79,12 @@ class Vitals:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, before the first step: steps are counted on from there, and no incident is told
-        twice. A state that this version cannot read leaves a fresh watch and a sentence in `coverage`.
+        twice. A state that this version cannot read leaves a fresh watch and a sentence in `coverage`. Raises
+        `FieldError` once a step was seen.
         """
         self._monitor.load_state_dict(state)
-        if self._never_stepped is not None and state.get("stepped"):
+        known = isinstance(state, Mapping) and state.get("stepped")
+        if self._never_stepped is not None and known:
             self._never_stepped.stepped()
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from torchvitals.probes.lossfunctions import LOSSES, arguments
 from torchvitals.probes.norms import NormProbe
 from torchvitals.probes.reduce import tensors
 from torchvitals.probes.sites import Tracer
-from torchvitals.probes.subject import trains
+from torchvitals.probes.subject import compiled_in_place, is_compiled, trains
 
 MAX_ITERATIONS = 64
 """Micro-batches of a step that are kept."""
@@ -56,10 +56,11 @@ class KeeperProbe(Probe):
         self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
         self._children: list[RemovableHandle] = []
-        if not isinstance(subject.model, torch.jit.ScriptModule):
+        # Hooks of what was compiled in place, or lies inside of what is compiled, are compiled with it.
+        if not (isinstance(subject.model, torch.jit.ScriptModule) or compiled_in_place(subject.model)):
             self._root = _hooked(subject.model, self, root=True)
-        for child in subject.model.children():
-            if not isinstance(child, torch.jit.ScriptModule):
+        for child in subject.model.children() if not is_compiled(subject.model) else ():
+            if not is_compiled(child):
                 self._children += _hooked(child, self, root=False)
 
     def arm(self) -> None:

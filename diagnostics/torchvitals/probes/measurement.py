@@ -112,10 +112,11 @@ class _Copy:
         self._layout = [(part.shape[0], part.dtype) for part in parts]
         packed = torch.cat([part.contiguous().view(torch.uint8) for part in parts])
         if packed.is_cuda:
-            self._host = torch.empty_like(packed, device="cpu", pin_memory=True)
-            self._host.copy_(packed, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
+            with torch.cuda.device(packed.device):  # an event is of the device that is current
+                self._host = torch.empty_like(packed, device="cpu", pin_memory=True)
+                self._host.copy_(packed, non_blocking=True)
+                self._event = torch.cuda.Event()
+                self._event.record()
         else:
             self._host, self._event = packed.cpu(), None
 

@@ -53,7 +53,8 @@ def rerun(
     that of a LightningModule's `training_step`; or `loss(output, target)` where a target is known, else
     `loss(output)`; or that of the loss functions that were seen. Where none of these gives the loss of the
     run, the gradients that came back to the model's outputs are backpropagated instead. The global random
-    state is left as the step leaves it. Raises `RerunFailed` where the capture does not hold enough, or the
+    state is left as the step leaves it, and so is the model: moved, with other weights, in the mode of the
+    step, with gradients. Raises `RerunFailed` where the capture does not hold enough, or the
     model raises.
     """
     place = torch.device(device or _device(capture))
