@@ -96,6 +96,24 @@ def test_a_copy_of_a_model_is_not_recorded(tmp_path):
         assert len(keeper._iteration.calls) == 1
 
 
+def test_sparse_outputs_are_left_out(tmp_path):
+    class Sparse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(6, 3))
+
+        def forward(self, x):
+            return (x @ self.w).to_sparse(1)
+
+    model = Sparse()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with torchvitals.watch(model, optimizer, reporters=[], recorder=tmp_path, strict=True) as vitals:
+        loss = torch.sparse.sum(model(torch.randn(4, 6)))
+        loss.backward()
+        optimizer.step()
+        vitals.step(loss)
+
+
 def test_a_training_that_goes_on_stays_within_the_captures_of_the_whole(tmp_path):
     recorder = torchvitals.Recorder(tmp_path, max_captures=1)
     first = train(captured.with_log(), recorder)

@@ -18,6 +18,11 @@ class Guard:
         """one for each part that is off"""
         self._strict = strict
 
+    @property
+    def off(self) -> tuple[str, ...]:
+        """names of the parts that are off"""
+        return tuple(self.failures)
+
     @contextmanager
     def over(self, part: Any, parts: list[Any] | None = None) -> Iterator[None]:
         """Run the body; when it raises, take `part` out of `parts`: a monitor must never cost a training."""

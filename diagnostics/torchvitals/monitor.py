@@ -357,6 +357,8 @@ class Monitor:
         scalars = {**self.subject.scalars(), "iteration": float(self._iteration)}
         scalars |= {name: v for name, v in told.items() if v is not None and not isinstance(v, Tensor)}
         labels = {**self.subject.labels(), "clipped": self._clipped, **labels}
+        if off := self._guard.off:  # what is absent then was not looked for
+            labels["off"] = "+".join(off)
         readback = Readback(measurements, on_device)
         return _Pending(self.step, self._due, scalars, labels, readback, self.subject.scheduled)
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import torchvitals
 from torchvitals import Diagnostic, Schedule, Severity, TrainingStopped
+from torchvitals.core.errors import FieldError
 from torchvitals.reporters import MemoryReporter
 
 
@@ -261,6 +263,30 @@ def test_parts_that_fail_leave_no_hook_and_are_each_named(monkeypatch):
     assert hooks(model) == []
     assert "forward raised" in str(vitals.coverage)
     assert "boundary raised" in str(vitals.coverage)
+
+
+def test_what_a_part_that_is_off_would_have_found_is_not_missed():
+    model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5))
+    optimizer = torch.optim.Adam(model.parameters())
+    with torchvitals.watch(model, optimizer, reporters=[]) as vitals:
+        monitor = vitals._monitor
+        for step in range(20):
+            for name in ("gradient", "witness", "update") if step == 1 else ():
+                probe = next(p for p in monitor._probes if p.name == name)
+                monitor._guard.failed(RuntimeError("no"), probe, monitor._probes)
+            x = torch.randn(64, 20)
+            loss = F.cross_entropy(model(x), x[:, :5].argmax(1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            vitals.step(loss)
+    assert {i.code for i in vitals.incidents} == {"TV001"}
+
+
+def test_lazy_layers_are_refused_with_what_to_do():
+    model = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(FieldError, match="call the model once first"):
+        torchvitals.watch(model, None, reporters=[])
 
 
 def test_a_number_that_cannot_be_brought_home_never_reaches_the_user(monkeypatch):

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 import torchvitals
 from tests.support.networks import NETWORKS, batches
 from torchvitals import Schedule
+from torchvitals.checkpoint import packed
+from torchvitals.core.errors import FieldError
 from torchvitals.probes.mixing import MixingProbe
 
 
@@ -107,3 +109,21 @@ def test_a_plugin_that_fails_to_tell_its_state_costs_nothing_but_itself(monkeypa
     train(again, model, optimizer, batches("lstm", 4))
     assert again.coverage.steps == 8
     assert any("mixing raised ZeroDivisionError" in sentence for sentence in vitals.coverage.blind)
+
+
+def test_a_state_is_for_a_watch_that_has_seen_no_step():
+    model, optimizer, vitals = watched("resnet", 0.05)
+    state = vitals.state_dict()
+    train(vitals, model, optimizer, batches("resnet", 2))
+    with pytest.raises(FieldError, match="load_state_dict at step"):
+        vitals.load_state_dict(state)
+
+
+@pytest.mark.parametrize("state", [None, {}, packed({"step": 3})], ids=["none", "empty", "lacking"])
+def test_a_state_that_lacks_something_is_read_not_at_all(state):
+    model, optimizer, second = watched("resnet", 0.05)
+    second.load_state_dict(state)
+    train(second, model, optimizer, batches("resnet", 4))
+    assert second.coverage.steps == 4
+    assert any("their record is not read" in sentence for sentence in second.coverage.blind)
+    assert not second.incidents

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+import torchvitals
 from tests.probes.looking import look, row
+from torchvitals import Schedule
 from torchvitals.probes.subject import Subject
+from torchvitals.reporters import MemoryReporter
 
 
 class Mixed(nn.Module):
@@ -174,3 +177,58 @@ def test_tensors_that_are_not_the_model_s_are_counted_once_and_anew_at_each_look
     pair[0].add_param_group({"params": [torch.ones(3, requires_grad=True)]})
     subject.refresh()
     assert subject.scalars()["foreign_parameters"] == 2
+
+
+class Conjugate(nn.Module):
+    """Its gradient, its outputs and those of its inner site are conjugated lazily."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(6, 5, dtype=torch.complex64))
+        self.inner = nn.Identity()
+
+    def forward(self, x):
+        return self.inner((x.to(torch.complex64) @ self.w.conj()).conj())
+
+
+def test_what_is_conjugated_lazily_is_measured():
+    model = Conjugate()
+    snapshots = look(
+        model,
+        torch.randn(4, 6),
+        loss_fn=lambda z: torch.view_as_real(z.resolve_conj()).square().mean(),
+        steps=3,
+    )
+    assert all(s["update"]["sum_sq"][0] > 0 and s["parameter"]["sum_sq"][0] > 0 for s in snapshots)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-20, 1e-25])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_norm_of_all_gradients_is_the_same_in_steps_that_are_due_and_not(scale, shared):
+    model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.0)]
+    if shared:
+        optimizers.append(torch.optim.SGD(model[1].parameters(), lr=0.0))
+    keep = MemoryReporter()
+    watching = torchvitals.watch(
+        model,
+        optimizers,
+        reporters=[keep],
+        schedule=Schedule(dense=0, every=2),
+        strict=True,
+        diagnostics=["non-finite"],
+    )
+    with watching as vitals:
+        for _ in range(6):
+            model.zero_grad()
+            loss = model(torch.ones(4, 6)).sum() * scale
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            vitals.step(loss)
+    expected = (
+        sum(float(p.grad.double().square().sum()) for p in model.parameters() if p.grad is not None) ** 0.5
+    )
+    assert [s.due for s in keep.snapshots] == [True, False] * 3
+    for snapshot in keep.snapshots:
+        assert snapshot.scalars["gradient_norm"] == pytest.approx(expected, rel=1e-5)

@@ -56,6 +56,8 @@ class ForwardProbe(Probe):
         z = local(z.detach())
         if op not in SILENT_BELOW or "silence" not in self.wanted or z.numel() == 0 or z.ndim == 0:
             return None
+        if z.layout is not torch.strided:
+            return None
         others = [dim for dim in range(z.ndim) if dim != unit_dim]
         top = z.detach().amax(others) if others else z.detach()
         # Written so that NaN counts as fired: a unit that is not a number is ill, but not silent.

@@ -96,7 +96,7 @@ class KeeperProbe(Probe):
         if not (trains() and self._iteration.calls):
             return
         call = self._iteration.calls[-1]
-        for i, x in enumerate(tensors(out)):
+        for i, x in enumerate(x for x in tensors(out) if x.layout is torch.strided):
             call.outputs.append((x.data_ptr(), x.numel()))
             if x.grad_fn is not None:
                 x.register_hook(_GradientHook(self, self._serial, call, i))

@@ -11,7 +11,7 @@ from torch._C._nn import flatten_dense_tensors
 
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement
-from torchvitals.probes.reduce import NARROW, SMALL, exactly, host, limit, sums_hold
+from torchvitals.probes.reduce import NARROW, SMALL, TINY, exactly, host, limit, sums_hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +116,17 @@ def _whole(tensors: Sequence[Tensor]) -> float:
         if x.device.type != "cpu" or x.is_sparse or x.is_complex() or x.dtype in NARROW:
             return math.nan
         if x.numel() > SMALL or not x.is_contiguous():
-            total += host(torch.linalg.vector_norm(x)) ** 2
+            total += _norm(x) ** 2
         else:
             small.setdefault(x.dtype, []).append(x)
     for group in small.values():
-        total += host(torch.linalg.vector_norm(flatten_dense_tensors(group))) ** 2
+        total += _norm(flatten_dense_tensors(group)) ** 2
     return total
+
+
+def _norm(x: Tensor) -> float:
+    norm = host(torch.linalg.vector_norm(x))
+    return norm if norm > TINY else host(torch.linalg.vector_norm(x, dtype=torch.float64))
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvitals.probes.base import Probe
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.norms import Entry, NormProbe
-from torchvitals.probes.reduce import count_zeros, dense, numbers, resolution
+from torchvitals.probes.reduce import count_zeros, dense, is_real_valued, numbers, resolution
 from torchvitals.probes.scaler import inner_scale
 from torchvitals.probes.shards import is_spread, local, plain_class
 from torchvitals.probes.twins import is_matrix, symmetric_rows
@@ -28,17 +28,19 @@ class GradientProbe(NormProbe):
         scales = self._scales()
         parts = self._parts(gradients)
         self.forget({*parts, *(name for name, _, _ in gradients)})
-        if due or scales or not self.keep_whole(parts):
+        if due or scales or not parts or not self.keep_whole(parts):
             self.keep(Entry(name=n, x=dense(g), scale=scales.get(id(p))) for n, p, g in gradients)
 
     def _parts(self, gradients: list[tuple[str, nn.Parameter, Tensor]]) -> dict[str, list[Tensor]]:
         """Gradients by what they are told as in a step that is not due: those of each optimizer, since every
-        one may be told of again before its own step.
+        one may be told of again before its own step. None where optimizers share parameters.
         """
         optimizers = self.subject.optimizers
         if len(optimizers) < 2:
             return {"all": [g for _, _, g in gradients]}
         held = [{id(p) for group in o.param_groups for p in group["params"]} for o in optimizers]
+        if sum(map(len, held)) > len(frozenset().union(*held)):
+            return {}
         parts: dict[str, list[Tensor]] = {}
         for _, p, g in gradients:
             whose = next((i for i, ids in enumerate(held) if id(p) in ids), len(held))
@@ -75,7 +77,7 @@ class ParameterProbe(NormProbe):
                 Entry(name=name, x=dense(p), known=self._known(p, owner, held))
                 for name, p in self.subject.parameters
                 # A module that was replaced since the last look has its new name from the next one on.
-                if _has_size(p) and (owner := owners.get(name.rpartition(".")[0])) is not None
+                if is_real_valued(p) and (owner := owners.get(name.rpartition(".")[0])) is not None
             )
 
     def _known(self, p: Tensor, owner: nn.Module, held: frozenset[int]) -> dict[str, float | str]:
@@ -86,10 +88,6 @@ class ParameterProbe(NormProbe):
             "held": float(id(p) in held or not self.subject.optimizers),
             "op": plain_class(owner).__name__,
         }
-
-
-def _has_size(p: Tensor) -> bool:
-    return p.is_floating_point() or p.is_complex()
 
 
 def _fan_in(p: Tensor, owner: nn.Module) -> float:
@@ -122,7 +120,7 @@ class UpdateProbe(NormProbe):
         self._before = {
             name: local(p.detach()).clone()
             for name, p in self.subject.parameters
-            if self.subject.trainable(p) and _has_size(p) and name not in self.subject.unsummed
+            if self.subject.trainable(p) and is_real_valued(p) and name not in self.subject.unsummed
         }
 
     def collect(self) -> Iterable[Measurement]:
@@ -166,7 +164,7 @@ class _Wish:
         """Entries that a sparse gradient does not store it does not move."""
         gradient = gradient.detach()
         gradient = gradient.to_dense() if gradient.is_sparse else gradient
-        gradient = torch.view_as_real(gradient) if gradient.is_complex() else gradient
+        gradient = dense(gradient)
         idle = count_zeros(gradient)
         return cls(idle, None if isinstance(idle, float) and idle == 0 else gradient != 0)
 

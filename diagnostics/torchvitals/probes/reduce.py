@@ -29,7 +29,7 @@ def dense(x: Tensor) -> Tensor:
     x = local(x.detach())
     if x.is_sparse:
         x = x.coalesce().values()
-    return torch.view_as_real(x) if x.is_complex() else x
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
 def summarise(x: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def _on(device: torch.device, x: float | Tensor) -> Tensor:
 
 def host(x: Tensor) -> float:
     """The value of a one-element CPU tensor, read from memory: no device is involved, so nothing waits."""
-    return float(x.float().numpy() if x.dtype is torch.bfloat16 else x.numpy())
+    return float(x.float().numpy() if x.dtype is torch.bfloat16 or x.dtype.itemsize == 1 else x.numpy())
 
 
 def limit(x: Tensor) -> float:
@@ -145,10 +145,15 @@ def resolution(x: Tensor) -> float:
 
 def readable(x: Tensor) -> bool:
     """Whether the reductions here can read the tensor: ragged and compressed sparse ones they cannot, nor
-    summands of which other processes have the rest.
+    numbers of 8 bits, nor summands of which other processes have the rest.
     """
     plain = not x.is_nested and x.layout in (torch.strided, torch.sparse_coo) and not is_partial(x)
-    return plain and (x.is_floating_point() or x.is_complex())
+    return plain and is_real_valued(x)
+
+
+def is_real_valued(x: Tensor) -> bool:
+    """Whether its entries are numbers with a size, in a dtype that torch can calculate in."""
+    return (x.is_floating_point() and x.dtype.itemsize > 1) or x.is_complex()
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -160,7 +165,8 @@ def tensors(value: Any) -> Iterator[Tensor]:
         for item in value.values():
             yield from tensors(item)
     elif isinstance(value, (tuple, list)):
-        for item in value:
+        # A list of numbers is data, and may be long.
+        for item in value if not (value and isinstance(value[0], (int, float, str))) else ():
             yield from tensors(item)
     elif is_dataclass(value) and not isinstance(value, type):
         for item in fields(value):

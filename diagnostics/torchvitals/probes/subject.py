@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchvitals.core.errors import FieldError, NothingToWatch
@@ -43,6 +44,8 @@ class Subject:
         """of a model with such parameters: those that had a gradient when it was last asked for"""
         self.unsummed: set[str] = set()
         """of these, those whose gradient is still a summand for every rank when the optimizer takes it"""
+        if (lazy := next((n for n, p in model.named_parameters() if is_lazy(p)), None)) is not None:
+            raise FieldError("model", lazy, "parameters that have their shapes: call the model once first")
         self._order: dict[str, int] = {}
         self._modules: list[tuple[str, nn.Module]] | None = None
         self._focus: set[int] | None = None

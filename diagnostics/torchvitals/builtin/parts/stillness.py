@@ -37,6 +37,8 @@ def emptied(look: Snapshot) -> bool:
     Gradients that are missing prove it if nothing moved all the same, as it does under engines that keep
     gradients elsewhere. Gradients of 0 prove it where a bias has one behind a site whose own is not 0.
     """
+    if {"gradient", "update"} & {*look.labels.get("off", "").split("+")}:
+        return False  # nobody looked for them
     learners, found = _learners(look), column(look, "gradient", "sum_sq")
     arrived = {site for site, sum_sq in column(look, "activation_gradient", "sum_sq").items() if sum_sq > 0}
     if not (learners and arrived) or any(found.get(name) for name in learners):
