@@ -20,7 +20,7 @@ one rank's batch.
 RANKS = frozenset({"rank", "rank_gradient"})
 """Kinds with one row for each rank, which say nothing of a rank alone."""
 
-_LINEAR = ("sum", "abs_max")
+_LINEAR = ("abs_max",)
 _SQUARE = ("sum_sq", "early_sq", "late_sq")
 
 

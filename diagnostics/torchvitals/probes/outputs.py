@@ -9,18 +9,19 @@ from torch import Tensor
 
 from torchvitals.probes.activations import BOUNDED
 from torchvitals.probes.measurement import Row
-from torchvitals.probes.reduce import STATISTICS, summarise_each
-from torchvitals.probes.variation import dormant_each, spread_each
+from torchvitals.probes.reduce import STATISTICS, host, summarise_each
+from torchvitals.probes.variation import dormant_each, means_of_large, spread_each
 
 COLUMNS = {
     "activation": (*STATISTICS, "spread", "freedom"),
-    "activation_gradient": STATISTICS,
+    "activation_gradient": tuple(name for name in STATISTICS if name != "sum"),
     "saturation": ("saturated",),
     "silence": ("positions",),
 }
 """Statistics that are measured of each kind, in order."""
 ON_THE_WAY = "on_the_way"
 """Kind of gradients that are told only where there are no others."""
+_NO_SUM = [STATISTICS.index(name) for name in COLUMNS["activation_gradient"]]
 Placed = tuple[int, str, Row]
 """A row with its place in the order in which tensors were seen, and its kind."""
 _KNOWN = {
@@ -61,8 +62,10 @@ class Output:
         tables: dict[str, Tensor] = {}
         still: Tensor | None = None
         if "activation" in wanted:
-            summary = summarise_each(xs)
-            tables["activation"] = torch.cat([summary, spread_each(xs, summary[:, 2])], dim=1)
+            means = means_of_large(xs)
+            total = None if means is None else host(means.sum(dtype=torch.float64)) * xs.shape[1]
+            summary = summarise_each(xs, total)
+            tables["activation"] = torch.cat([summary, spread_each(xs, summary[:, 2], means)], dim=1)
         if self.ends is not None:
             tables["saturation"] = _saturated(xs, *self.ends)
         if self.before is not None:
@@ -93,7 +96,7 @@ class Gradient:
         return self.x.shape, self.x.dtype, self.x.device
 
     def rows(self, group: Sequence[Any], xs: Tensor, wanted: frozenset[str]) -> Iterator[Placed]:
-        values = summarise_each(xs)
+        values = summarise_each(xs, 0.0)[:, _NO_SUM]
         for i, seen in enumerate(group):
             yield (
                 seen.place,

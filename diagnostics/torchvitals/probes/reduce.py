@@ -37,12 +37,14 @@ def summarise(x: Tensor) -> Tensor:
     return summarise_each(dense(x)[None])[0]
 
 
-def summarise_each(xs: Tensor) -> Tensor:
-    """`STATISTICS` of each of the stacked dense tensors `xs`, shape (n, ...): shape (n, 4), float64."""
+def summarise_each(xs: Tensor, total: float | None = None) -> Tensor:
+    """`STATISTICS` of each of the stacked dense tensors `xs`, shape (n, ...): shape (n, 4), float64. The
+    `total` of a large finite one, if known, spares a pass.
+    """
     if xs.numel() == 0:
         return xs.new_zeros((xs.shape[0], 4), dtype=torch.float64)
     if xs.shape[0] == 1 and xs.numel() > SMALL:
-        return _summarise_large(xs[0])[None]
+        return _summarise_large(xs[0], total)[None]
     rows = xs.reshape(xs.shape[0], -1)
     rows = rows.float() if rows.dtype in NARROW else rows
     if xs.device.type == "cpu":
@@ -61,7 +63,7 @@ def sums_hold(squares: Tensor) -> bool:
     return bool(((found > TINY**2) & (found < math.inf)).all())
 
 
-def _summarise_large(x: Tensor) -> Tensor:
+def _summarise_large(x: Tensor, total: float | None) -> Tensor:
     """On the CPU three cheap passes suffice as long as everything is finite and no square underflows, and
     looking at the result costs no synchronisation. Elsewhere all passes run unconditionally, because
     branching would wait for the device.
@@ -70,7 +72,7 @@ def _summarise_large(x: Tensor) -> Tensor:
         return exactly(x.reshape(1, -1))[0]
     wide = torch.float32 if x.dtype in NARROW else None
     norm = host(torch.linalg.vector_norm(x, dtype=wide))
-    total = host(x.sum(dtype=wide))
+    total = host(x.sum(dtype=wide)) if total is None else total
     if not (TINY < norm < math.inf and math.isfinite(total)):
         return exactly(x.reshape(1, -1))[0]
     low, high = torch.aminmax(x)

@@ -33,15 +33,22 @@ def spread(x: Tensor) -> Tensor:
     return spread_each(dense(x)[None])[0]
 
 
-def spread_each(xs: Tensor, sum_sq: Tensor | None = None) -> Tensor:
+def means_of_large(xs: Tensor) -> Tensor | None:
+    """Means over the samples of one large dense tensor on the CPU, which spare passes; None for any other."""
+    if xs.shape[0] > 1 or xs.numel() <= SMALL or xs.device.type != "cpu" or not _has_samples(xs[0]):
+        return None
+    return _means(xs[0], 0)
+
+
+def spread_each(xs: Tensor, sum_sq: Tensor | None = None, means: Tensor | None = None) -> Tensor:
     """`spread` of each of the stacked dense tensors `xs`, shape (n, samples, ...): shape (n, 2), float64.
 
-    Their sums of squares, if known, spare two passes over a large tensor on the CPU.
+    Their sums of squares and `means_of_large`, if known, spare passes over a large tensor on the CPU.
     """
     if not _has_samples(xs[0]):
         return torch.zeros((xs.shape[0], 2), dtype=torch.float64, device=xs.device)
     if xs.shape[0] == 1 and xs.numel() > SMALL:
-        return _spread_large(xs[0], None if sum_sq is None else sum_sq[0])[None]
+        return _spread_large(xs[0], None if sum_sq is None else sum_sq[0], means)[None]
     means = _means(xs, 1)
     if sum_sq is not None and xs.device.type == "cpu":
         left = sum_sq - means.double().square().reshape(xs.shape[0], -1).sum(1) * xs.shape[1]
@@ -52,16 +59,19 @@ def spread_each(xs: Tensor, sum_sq: Tensor | None = None) -> Tensor:
     return _with_freedom(gaps.square().reshape(xs.shape[0], -1).sum(1), xs[0])
 
 
-def _spread_large(x: Tensor, sum_sq: Tensor | None) -> Tensor:
-    means = _means(x, 0)
-    if sum_sq is not None and x.device.type == "cpu":
+def _spread_large(x: Tensor, sum_sq: Tensor | None, means: Tensor | None) -> Tensor:
+    means = _means(x, 0) if means is None else means
+    if x.device.type != "cpu":
+        return _with_freedom(torch.linalg.vector_norm(x - means, dtype=torch.float64).square(), x)
+    freedom = float(x.numel() - x[0].numel())
+    if sum_sq is not None:
         known = host(sum_sq)
-        left = known - host(torch.linalg.vector_norm(means, dtype=torch.float64)) ** 2 * x.shape[0]
-        if math.inf > left >= PLAIN * known > 0:  # or the means would swallow the digits of the difference
-            return _with_freedom(torch.tensor(left, dtype=torch.float64), x)
+        left = known - host(torch.linalg.vector_norm(means)) ** 2 * x.shape[0]
+        if math.inf > known > TINY**2 and left >= PLAIN * known:  # or the means would swallow its digits
+            return torch.tensor([left, freedom], dtype=torch.float64)
     gap = x - means
-    if x.device.type == "cpu" and TINY < (norm := host(torch.linalg.vector_norm(gap))) < math.inf:
-        return _with_freedom(torch.tensor(norm * norm, dtype=torch.float64), x)
+    if TINY < (norm := host(torch.linalg.vector_norm(gap))) < math.inf:
+        return torch.tensor([norm * norm, freedom], dtype=torch.float64)
     return _with_freedom(torch.linalg.vector_norm(gap, dtype=torch.float64).square(), x)
 
 
