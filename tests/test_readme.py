@@ -52,7 +52,9 @@ def test_every_other_example_runs(code, tmp_path):
 @pytest.mark.slow
 def test_the_commands_that_read_a_recording_work_on_the_one_that_the_readme_makes(tmp_path):
     run(next(code for code in PYTHON if "run.jsonl" in code), tmp_path)
-    commands = [shlex.split(c) for c in COMMANDS if c.startswith("torchvitals ")]
+    # What reads a capture is tried in tests/rerun, on captures of trainings that went wrong.
+    told = [c for c in COMMANDS if c.startswith("torchvitals ") and "captures/" not in c]
+    commands = [shlex.split(c) for c in told]
     assert commands
     for _, *arguments in commands:
         command = [sys.executable, "-m", "torchvitals", *arguments]

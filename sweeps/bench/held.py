@@ -10,6 +10,7 @@ import tracemalloc
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy.ma  # noqa: F401  numpy brings it in, a megabyte once, when a rule first needs it: no growth
 import torch
 from torch import nn
 
