@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from torchvitals.probes.shards import local
+
 AVERAGED = (
     "The validation loss is that of other weights than those that are trained, such as averaged ones: it was "
     "not judged."
@@ -16,10 +18,10 @@ class Weights:
         self._noted: list[Tensor] = []
 
     def note(self, module: nn.Module) -> None:
-        """Keep a copy of the smallest parameter that is trained."""
+        """Keep a copy of the smallest parameter that is trained; of a sharded one, of the part here."""
         fit = [p for p in module.parameters() if p.requires_grad and p.numel()]
         if fit:
-            self._noted.append(min(fit, key=lambda p: p.numel()).detach().clone())
+            self._noted.append(local(min(fit, key=lambda p: p.numel()).detach()).clone())
 
     def stayed(self) -> bool:
         """Whether they were the same at all moments since the last question; waits for the device."""
