@@ -353,8 +353,8 @@ def test_a_model_of_which_only_children_are_called_is_a_blind_spot(tmp_path):
     assert any("Captures hold no batch" in s for s in vitals.coverage.blind)
 
 
-def test_with_several_ranks_each_writes_its_own_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder, "_several", lambda: True)
+def test_withseveral_ranks_ranks_each_writes_its_own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "several_ranks", lambda: True)
     monkeypatch.setattr(recorder, "_rank", lambda: 3)
     train(captured.with_log(), str(tmp_path))
     assert files(tmp_path) == ["step-7-rank3.npz"]

@@ -36,7 +36,7 @@ from torchvitals.probes.parameters import GradientProbe
 from torchvitals.probes.reduce import host
 from torchvitals.probes.scaler import Scaler, calling_scaler, overflow
 from torchvitals.probes.shards import is_partial, local
-from torchvitals.probes.subject import Subject, captures
+from torchvitals.probes.subject import Subject, records_graph
 from torchvitals.recorder import Recorder, RecorderProbe, recorder_of
 from torchvitals.schedule import Schedule
 
@@ -96,7 +96,7 @@ class Monitor:
         self._val_loss: Tensor | float | None = None
         self._iteration = self._waiting = 0
         self._armed_until = -1
-        self._ready = self._due = self._closed = self._captured = False
+        self._ready = self._due = self._closed = self._recorded = False
         self._clipped = "unknown"
         self._taking: dict[tuple[str, bool, int], tuple[tuple[Probe, Callable[..., Any]], ...]] = {}
         self._notes: list[str] = []
@@ -121,14 +121,14 @@ class Monitor:
 
     def validation(self, loss: Tensor | float) -> None:
         """A loss on data that was not trained on; the next snapshot tells it."""
-        if self._captures():
+        if self._records_graph():
             return
         with self.subject.clock, Unseen(), self._guard.over("validation loss"):
             self._val_loss = _number(loss)
 
     def micro_step(self, loss: Tensor | float | None, *, ends: bool = True) -> None:
         """A micro-batch has been backpropagated; `ends` unless more steps are made with the same batch."""
-        if self._captures():
+        if self._records_graph():
             return
         if isinstance(loss, Tensor) and is_partial(loss):
             loss = None  # a summand, of which the other ranks have the rest
@@ -180,7 +180,7 @@ class Monitor:
         """The optimizer has stepped: take the snapshot, open the next step, judge what has arrived. `labels`
         say why if it has not: skipped="scaler" or stepped="no".
         """
-        if self._captures():
+        if self._records_graph():
             return
         with self.subject.clock, Unseen():
             self._waiting = 0
@@ -296,7 +296,7 @@ class Monitor:
 
     def _each(self, moment: str, *args: Any, **kwargs: Any) -> None:
         """Call one moment of all probes: of those that take part in every step, or of all in due ones."""
-        if self._captures() and moment != "close":
+        if self._records_graph() and moment != "close":
             return
         for probe, call in self._takers(moment):
             try:
@@ -320,10 +320,10 @@ class Monitor:
             )
         return self._taking[key]
 
-    def _captures(self) -> bool:
+    def _records_graph(self) -> bool:
         """Whether to stay out, since a CUDA graph is being recorded."""
-        now = captures()
-        self._captured |= now
+        now = records_graph()
+        self._recorded |= now
         return now
 
     def _meet_scaler(self, optimizer: Optimizer) -> None:
@@ -433,7 +433,7 @@ class Monitor:
         for probe in tuple(self._probes) if self.step else ():
             with self._guard.over(probe, self._probes):
                 sentences.extend(probe.blind())
-        if self._captured:
+        if self._recorded:
             sentences.append("A CUDA graph was recorded: what is replayed from it cannot be seen.")
         if self._waiting >= MAX_MICRO_BATCHES:
             sentences.append(

@@ -18,6 +18,7 @@ from torchvitals.core.finding import Incident, Severity
 from torchvitals.core.snapshot import Snapshot
 from torchvitals.judge import Judge
 from torchvitals.probes.keeper import KeeperProbe
+from torchvitals.probes.team import several_ranks
 
 HISTORY = 32
 """Latest snapshots that go into a capture, as long as they fill no more than a quarter of it."""
@@ -211,7 +212,7 @@ class RecorderProbe(KeeperProbe):
         stored = {key: array_of(x) for key, x in landed.items()}
         header = pending.header
         header["notes"] += [f"{name}: {why}" for name, why in _lost(header)]
-        rank = f"-rank{header['rank']}" if _several() else ""
+        rank = f"-rank{header['rank']}" if several_ranks() else ""
         capture = Capture(header=header, arrays={**stored, **pending.arrays})
         path = write(capture, Path(self._recorder.folder), f"step-{header['step']}{rank}")
         self.written = (*self.written, str(path))
@@ -300,9 +301,5 @@ def _same(now: Any, then: Any) -> bool:
     return now is not None and array_of(now).tobytes() == array_of(then).tobytes()
 
 
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
 def _rank() -> int:
-    return dist.get_rank() if _several() else 0
+    return dist.get_rank() if several_ranks() else 0

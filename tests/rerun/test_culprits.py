@@ -16,6 +16,7 @@ from torchvitals.captures.capture import Capture, read
 from torchvitals.captures.trees import inputs_of
 from torchvitals.cli import main
 from torchvitals.rerun import rerun
+from torchvitals.rerun.weights import bare
 
 
 def captured_step(model: nn.Module, tmp_path: Path, **how) -> Capture:
@@ -164,6 +165,25 @@ def test_with_the_random_state_put_back_the_loss_is_that_of_the_run_bit_for_bit(
             del capture.arrays[key]
     torch.manual_seed(5)
     assert rerun(capture, captured.with_root()).loss != capture.loss
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_a_checkpoint_of_a_wrapped_model_fits(prefix, tmp_path):
+    capture = captured_step(captured.with_root(), tmp_path)
+    weights = captured.with_root().state_dict()
+    torch.save({prefix + name: x for name, x in weights.items()}, tmp_path / "weights.pt")
+    model = captured.with_root()
+    rerun(capture, model, checkpoint=str(tmp_path / "weights.pt"))
+    assert all(torch.equal(x, weights[name]) for name, x in model.state_dict().items())
+
+
+def test_a_part_of_the_model_may_be_called_module():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.module = nn.Parameter(torch.zeros(1)), nn.Linear(1, 1)
+
+    assert list(bare(dict(Outer().named_parameters()))) == ["weight", "module.weight", "module.bias"]
 
 
 def test_a_checkpoint_is_used_before_the_weights_of_the_capture(tmp_path):

@@ -16,6 +16,7 @@ from torchvitals.core.summary import Coverage, Summary, Verdict
 from torchvitals.monitor import Monitor
 from torchvitals.probes.hooks import uncompiled
 from torchvitals.probes.neverstepped import NeverStepped
+from torchvitals.probes.team import several_ranks
 from torchvitals.recorder import Recorder
 from torchvitals.reporters.console import ConsoleReporter
 from torchvitals.reporters.text import render
@@ -209,5 +210,4 @@ def watch(
 
 
 def _default_reporters() -> tuple[Reporter, ...]:
-    several = dist.is_available() and dist.is_initialized()
-    return (ConsoleReporter(report=False),) if not several or dist.get_rank() == 0 else ()
+    return (ConsoleReporter(report=False),) if not several_ranks() or dist.get_rank() == 0 else ()

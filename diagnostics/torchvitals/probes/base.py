@@ -1,9 +1,10 @@
 """What a probe is: the moments of a training step that it may use, and what it hands over at its end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch._C import DisableTorchFunction
 from torch.optim import Optimizer
 
 from torchvitals.probes.measurement import Measurement
@@ -67,6 +68,14 @@ class Probe:
     def failed(self, error: Exception) -> None:
         """Measuring raised inside of the user's pass, which goes on. The first mistake waits for `check`."""
         self._error = self._error or error
+
+    def guarded(self, measure: Callable[..., Any], *args: Any) -> None:
+        """Measure inside of the user's forward or backward pass, unseen by it and without harm to it."""
+        try:
+            with self.subject.clock, DisableTorchFunction():
+                measure(*args)
+        except Exception as error:
+            self.failed(error)
 
     def check(self) -> None:
         """Raise what was kept: called before `collect`, where a mistake costs the probe and nobody else."""

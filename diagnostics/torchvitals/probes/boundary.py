@@ -1,19 +1,21 @@
 """The probe of what goes into the model and what comes out of it."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from torchvitals.probes.base import Probe
-from torchvitals.probes.hooks import InertCopy
+from torchvitals.probes.hooks import InertCopy, forget
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.reduce import STATISTICS, first_bad, known_finite, limit, summarise, tensors
 from torchvitals.probes.shards import local
 from torchvitals.probes.subject import compiled_in_place, trains
 from torchvitals.probes.variation import FEATURES, features
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
 
 
 class BoundaryProbe(Probe):
@@ -86,17 +88,10 @@ class BoundaryProbe(Probe):
             known = {"count": float(found.numel()), "limit": limit(found)}
             self._rows["output"].append(Row(name=name, known=known, values=summarise(found)))
 
-    def guarded(self, measure: Callable[..., None], *args: Any) -> None:
-        try:
-            with self.subject.clock, torch._C.DisableTorchFunction():
-                measure(*args)
-        except Exception as error:
-            self.failed(error)
-
     def collect(self) -> Iterable[Measurement]:
         self._compiled |= self._input_hook.compiling
         if self._called or self._compiled:
-            self._forget(self._children)
+            forget(self._children)
         elif not self._children:
             self._watch_children()
         self._called = False
@@ -120,13 +115,8 @@ class BoundaryProbe(Probe):
 
     def close(self) -> None:
         self.disarm()
-        self._forget(self._root)
-        self._forget(self._children)
-
-    def _forget(self, handles: list[RemovableHandle]) -> None:
-        for handle in handles:
-            handle.remove()
-        handles.clear()
+        forget(self._root)
+        forget(self._children)
 
 
 def _training(module: nn.Module) -> bool:

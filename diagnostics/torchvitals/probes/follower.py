@@ -19,7 +19,7 @@ from torchvitals.probes.lossfunctions import LOSSES
 from torchvitals.probes.passes import Fuse, Turn
 from torchvitals.probes.reduce import readable, tensors
 from torchvitals.probes.shards import plain_class
-from torchvitals.probes.subject import captures, compiled_in_place, is_compiled, trains, transformed
+from torchvitals.probes.subject import compiled_in_place, is_compiled, records_graph, trains, transformed
 from torchvitals.probes.switch import Switch, has_fast_path
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Follower(Switch):
         if not trains():
             if transformed():
                 self.notes.setdefault("Passes inside of torch.func transforms (grad, vmap) are not measured.")
-            elif torch.is_grad_enabled() and not captures() and id(module) not in self.ran:
+            elif torch.is_grad_enabled() and not records_graph() and id(module) not in self.ran:
                 self.hidden.setdefault(path or type(module).__name__)
             return False
         self._trained |= module.training

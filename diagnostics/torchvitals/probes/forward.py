@@ -76,16 +76,12 @@ class ForwardProbe(Probe):
     def gradient(self, name: str, known: dict[str, Any], gradient: Tensor) -> None:
         if not self._armed or is_partial(gradient):
             return
-        try:
-            with self.subject.clock:
-                gradient = local(gradient)
-                self._reached += 1
-                known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
-                # A gradient that is itself differentiated, as for a penalty, is mostly none of the loss.
-                kind = ON_THE_WAY if torch.is_grad_enabled() else "activation_gradient"
-                self._keep(Gradient(next(self._place), name, known, dense(gradient), kind))
-        except Exception as error:
-            self.failed(error)
+        gradient = local(gradient)
+        self._reached += 1
+        known = known | {"count": float(gradient.numel()), "limit": limit(gradient)}
+        # A gradient that is itself differentiated, as for a penalty, is mostly none of the loss.
+        kind = ON_THE_WAY if torch.is_grad_enabled() else "activation_gradient"
+        self._keep(Gradient(next(self._place), name, known, dense(gradient), kind))
 
     def _keep(self, seen: "Output | Gradient") -> None:
         """Measure now what is large; what is small costs least beside others of its shape."""
@@ -150,4 +146,4 @@ class _GradientHook:
 
     @uncompiled
     def __call__(self, gradient: Tensor) -> None:
-        self._probe.gradient(self._name, self._known, gradient.detach())
+        self._probe.guarded(self._probe.gradient, self._name, self._known, gradient.detach())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -18,6 +19,13 @@ class InertCopy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()
+
+
+def forget(handles: list[RemovableHandle]) -> None:
+    """Take hooks off again."""
+    for handle in handles:
+        handle.remove()
+    handles.clear()
 
 
 def uncompiled(hook: Hook) -> Hook:

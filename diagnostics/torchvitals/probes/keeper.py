@@ -12,7 +12,7 @@ from torchvitals.captures.kept import Call, Iteration, Kept, Step, stores
 from torchvitals.captures.randomness import Taker
 from torchvitals.captures.trees import pack
 from torchvitals.probes.base import Probe
-from torchvitals.probes.hooks import InertCopy
+from torchvitals.probes.hooks import InertCopy, forget
 from torchvitals.probes.lossfunctions import LOSSES, arguments
 from torchvitals.probes.norms import NormProbe
 from torchvitals.probes.reduce import tensors
@@ -53,7 +53,6 @@ class KeeperProbe(Probe):
         self._device = subject.parameters[0][1].device.type
         self._casts = torch.amp.is_autocast_available(self._device)
         self._batch_told = self._called = self._child_called = self._bad_before = False
-        self._error: Exception | None = None
         self._root: list[RemovableHandle] = []
         self._children: list[RemovableHandle] = []
         # Hooks of what was compiled in place, or lies inside of what is compiled, are compiled with it.
@@ -160,15 +159,13 @@ class KeeperProbe(Probe):
             self._now.weights = {name: x.detach().clone() for name, x in named.items()}
 
     def collect(self) -> Iterable[Any]:
-        if self._error is not None:
-            raise self._error
         self._close_iteration()
         self._now.step = self.subject.step
         self.kept.append(self._now)
         self._now, self._iteration = Step(), Iteration(self._iteration.index)
         self._serial += 1
         if self._called:
-            self._forget(self._children)
+            forget(self._children)
         return ()
 
     def _close_iteration(self) -> None:
@@ -186,24 +183,8 @@ class KeeperProbe(Probe):
 
     def close(self) -> None:
         self.disarm()
-        self._forget(self._root)
-        self._forget(self._children)
-
-    def _forget(self, handles: list[RemovableHandle]) -> None:
-        for handle in handles:
-            handle.remove()
-        handles.clear()
-
-    def failed(self, error: Exception) -> None:
-        self._error = self._error or error
-
-    def guarded(self, measure: Any, *args: Any) -> None:
-        """Look beside the user's forward or backward pass."""
-        try:
-            with self.subject.clock, torch._C.DisableTorchFunction():
-                measure(*args)
-        except Exception as error:
-            self.failed(error)
+        forget(self._root)
+        forget(self._children)
 
 
 def _hooked(module: nn.Module, probe: KeeperProbe, *, root: bool) -> list[RemovableHandle]:

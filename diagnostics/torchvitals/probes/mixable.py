@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from torchvitals.probes.reduce import tensors
 from torchvitals.probes.subject import is_compiled
+from torchvitals.probes.team import several_ranks
 
 MAX_PARAMETERS = 2**24
 """Parameters of the largest model that is copied; its modules may hold as many further numbers."""
@@ -58,8 +59,7 @@ def require_batches(module: nn.Module, given: Any, size: int) -> None:
     inputs = [x for x in _every_tensor(given) if x.ndim]
     if any(is_compiled(m) or isinstance(m, torch.jit.ScriptModule) for m in inner):
         raise Unfit("it is compiled")
-    d = torch.distributed
-    if d.is_available() and d.is_initialized() and d.get_world_size() > 1:
+    if several_ranks():
         raise Unfit("it is trained by several processes, which a pass of its own may disturb")
     if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in inner):
         raise Unfit("it has batch norm without running statistics, which mixes on purpose")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from torchvitals.probes.hooks import InertCopy, uncompiled
 from torchvitals.probes.shards import local
-from torchvitals.probes.subject import captures
+from torchvitals.probes.subject import records_graph
 
 PATIENCE = 4
 """iterations with a gradient that was thrown away, after which no step is expected any more"""
@@ -35,7 +35,7 @@ class NeverStepped:
 
     def gradient(self, incoming: Tensor) -> None:
         """A backward pass brings `incoming`."""
-        if self._p is None or captures():
+        if self._p is None or records_graph():
             return
         grad = local(self._p.grad.detach()) if self._p.grad is not None else None
         incoming = local(incoming)

@@ -63,17 +63,11 @@ class RecurrenceProbe(Probe):
     def gradient(self, name: str, op: str, dim: int, gradient: Tensor) -> None:
         if not self._armed:
             return
-        try:
-            with self.subject.clock, torch._C.DisableTorchFunction():
-                steps = gradient.shape[dim]
-                parts = (gradient.narrow(dim, start, steps // 8) for start in (0, steps - steps // 8))
-                squares = torch.stack(
-                    [torch.linalg.vector_norm(p, dtype=torch.float64).square() for p in parts]
-                )
-                values = torch.where(torch.isfinite(squares).all(), squares, 0.0)
-                self._rows.append(Row(name=name, known={"op": op, "steps": float(steps)}, values=values))
-        except Exception as error:
-            self.failed(error)
+        steps = gradient.shape[dim]
+        parts = (gradient.narrow(dim, start, steps // 8) for start in (0, steps - steps // 8))
+        squares = torch.stack([torch.linalg.vector_norm(p, dtype=torch.float64).square() for p in parts])
+        values = torch.where(torch.isfinite(squares).all(), squares, 0.0)
+        self._rows.append(Row(name=name, known={"op": op, "steps": float(steps)}, values=values))
 
     def collect(self) -> Iterable[Measurement]:
         rows, self._rows = self._rows, []
@@ -88,4 +82,4 @@ class _InputHook:
 
     @uncompiled
     def __call__(self, gradient: Tensor) -> None:
-        self._probe.gradient(self._name, self._op, self._dim, gradient.detach())
+        self._probe.guarded(self._probe.gradient, self._name, self._op, self._dim, gradient.detach())

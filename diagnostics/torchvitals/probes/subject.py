@@ -172,10 +172,10 @@ def trains() -> bool:
     they flow.
     """
     recomputes = torch._C._current_graph_task_id() != -1
-    return torch.is_grad_enabled() and not recomputes and not transformed() and not captures()
+    return torch.is_grad_enabled() and not recomputes and not transformed() and not records_graph()
 
 
-def captures() -> bool:
+def records_graph() -> bool:
     """Whether a CUDA graph is being recorded: whatever we did now would be done again at every replay, and
     whatever we read would break the recording.
     """

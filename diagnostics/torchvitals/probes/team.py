@@ -40,9 +40,14 @@ class Team:
         return self.first in self.batches and self.place < MOST
 
 
+def several_ranks() -> bool:
+    """Whether this process is one of several that talk to each other."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def team_of(subject: Subject) -> tuple[Team | None, str]:
     """The team of this rank, or why there is none; without a word where there is only one rank."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several_ranks():
         return None, ""
     try:
         return _found(subject, dist.get_rank())

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -12,7 +11,8 @@ from torchvitals.probes.hooks import InertCopy, uncompiled
 from torchvitals.probes.measurement import Measurement, Row, stacked
 from torchvitals.probes.scaler import calling_scaler, inner_scale
 from torchvitals.probes.shards import mesh_of
-from torchvitals.probes.subject import captures
+from torchvitals.probes.subject import records_graph
+from torchvitals.probes.team import several_ranks
 from torchvitals.probes.testimony import Testimony
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class WitnessProbe(Probe):
         if witness is not None:
             untold = self.scaler is None and calling_scaler() is not None
             scaled = untold or inner_scale(optimizer) is not None
-            witness.testimony.stepping(witness.parameter.grad, knows=not scaled and not _distributed())
+            # Of several processes what came in is not what is consumed.
+            witness.testimony.stepping(witness.parameter.grad, knows=not scaled and not several_ranks())
 
     def stepped(self, optimizer: Optimizer) -> None:
         self._stepped = optimizer
@@ -78,15 +79,13 @@ class WitnessProbe(Probe):
 
     def backward(self, witness: "_Witness", gradient: Tensor) -> None:
         """A backward pass brings `gradient` to a witness, whose `.grad` is still what it was before."""
-        if not self._armed or captures():
-            return
-        try:
-            with self.subject.clock, torch._C.DisableTorchFunction():
-                scale = self.scaler.scale() if self.scaler is not None else None
-                witness.testimony.backward(witness.parameter.grad, gradient, scale)
-                witness.heard = True
-        except Exception as error:
-            self.failed(error)
+        if self._armed and not records_graph():
+            self.guarded(self._hear, witness, gradient)
+
+    def _hear(self, witness: "_Witness", gradient: Tensor) -> None:
+        scale = self.scaler.scale() if self.scaler is not None else None
+        witness.testimony.backward(witness.parameter.grad, gradient, scale)
+        witness.heard = True
 
     def collect(self) -> Iterable[Measurement]:
         self._stepped_last, self._stepped = self._stepped, None
@@ -165,9 +164,3 @@ class _GradientHook(InertCopy):
 def _fit(p: nn.Parameter) -> bool:
     """What is spread over processes is no witness: of its gradient a part is here, or nothing at all."""
     return p.requires_grad and p.is_leaf and mesh_of(p) is None
-
-
-def _distributed() -> bool:
-    """Whether gradients are those of several processes, so that what came in is not what is consumed."""
-    d = torch.distributed
-    return d.is_available() and d.is_initialized() and d.get_world_size() > 1

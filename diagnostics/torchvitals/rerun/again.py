@@ -138,10 +138,12 @@ class _Pass:
         self._restore(self.iteration["random"])
         if hasattr(self.model, "training_step"):
             return _only_loss(self._training_step(batch))
-        inputs, target = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, batch)
-        out = self.model(**batch) if isinstance(batch, dict) else self.model(inputs)
+        paired = isinstance(batch, (tuple, list)) and len(batch) == 2
+        # As in `preflight`, a loss of what a mapping gave finds its target in the mapping.
+        targets = [batch[1]] if paired else [batch] if isinstance(batch, dict) else []
+        out = self.model(**batch) if isinstance(batch, dict) else self.model(batch[0] if paired else batch)
         self.course.outputs += list(tensors(out))
-        return self.loss(out, target) if self.loss is not None else _only_loss(getattr(out, "loss", None))
+        return self.loss(out, *targets) if self.loss is not None else _only_loss(getattr(out, "loss", None))
 
     def _training_step(self, batch: Any) -> Any:
         step: Any = self.model.training_step

@@ -9,9 +9,6 @@ from torch import Tensor, nn
 from torchvitals.captures.capture import Capture
 from torchvitals.core.errors import FieldError
 
-WRAPPERS = ("module", "_orig_mod")
-"""What wrappers of models put into names."""
-
 
 def load(capture: Capture, model: nn.Module, checkpoint: str | None) -> tuple[str, list[str]]:
     """Where the weights now come from, in words, and what is to be said of them. Raises `FieldError` for
@@ -50,8 +47,8 @@ def _read(path: str) -> dict[str, Tensor]:
 
 
 def _put(model: nn.Module, given: Mapping[str, Tensor], field: str) -> None:
-    own = {_bare(name): x for name, x in (*model.named_parameters(), *model.named_buffers())}
-    stored = {_bare(name): x for name, x in given.items()}
+    own = bare({**dict(model.named_parameters()), **dict(model.named_buffers())})
+    stored = bare(given)
     missing = [name for name, x in own.items() if name not in stored and isinstance(x, nn.Parameter)]
     odd = [n for n, x in stored.items() if n in own and own[n].shape != x.shape]
     unknown = [name for name in stored if name not in own]
@@ -66,5 +63,9 @@ def _put(model: nn.Module, given: Mapping[str, Tensor], field: str) -> None:
                 own[name].copy_(x)
 
 
-def _bare(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+def bare(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put into names: compilers anywhere, data parallelism before each of them."""
+    found = {name.replace("_orig_mod.", ""): x for name, x in named.items()}
+    while found and all(name.startswith("module.") for name in found):
+        found = {name.removeprefix("module."): x for name, x in found.items()}
+    return found
